@@ -1,0 +1,1 @@
+"""Elastic Jobs: run T-SQL scripts across many Azure SQL databases, on a schedule or on demand."""

@@ -1,0 +1,53 @@
+"""The errors that people meet. Each is a sentence: what, which object, what to do. One mapper turns them into HTTP."""
+
+from __future__ import annotations
+
+
+class ElasticJobsError(Exception):
+    """Base of all errors that the product raises on purpose. ``str(error)`` is the sentence to show."""
+
+
+class SettingsError(ElasticJobsError):
+    """A setting is missing or wrong; the app does not start."""
+
+
+class NotFoundError(ElasticJobsError):
+    """A named object does not exist.
+
+    kind: one of agent, credential, target group, job, step, version, execution, step execution, target execution.
+    """
+
+    def __init__(self, kind: str, name: str, hint: str = "") -> None:
+        super().__init__(f"There is no {kind} '{name}'." + (f" {hint}" if hint else ""))
+        self.kind, self.name = kind, name
+
+
+class InvalidDefinitionError(ElasticJobsError):
+    """A definition cannot be saved as it is.
+
+    code: the documented error code of the management API, e.g. ``InvalidResourceRequestBody``.
+    """
+
+    def __init__(self, message: str, code: str = "ElasticJobsOperationFailed") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ConflictError(ElasticJobsError):
+    """The object is in a state that does not allow this, or something else changed it at the same time."""
+
+    def __init__(self, message: str, code: str = "ElasticJobsOperationFailed") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class JobDatabaseUnavailableError(ElasticJobsError):
+    """The job database cannot be reached or does not answer in time."""
+
+
+class CredentialError(ElasticJobsError):
+    """A credential cannot be sealed, opened or found in its store."""
+
+
+class ServerNotAllowedError(ElasticJobsError):
+    """A credential or identity may not be sent to this server."""

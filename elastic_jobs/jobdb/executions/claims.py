@@ -1,0 +1,151 @@
+"""Somebody works on a step or target: claims with a fencing token and a lease, and their renewal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Table, func, or_, select, update
+
+from elastic_jobs.domain.lifecycle import Level, Lifecycle
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
+from elastic_jobs.jobdb.executions.common import NO, WAITING, changed, into
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who claims: the instance, and for how long at a time."""
+
+    instance: UUID
+    lease: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepClaim:
+    """The right to resolve a step's target group, as long as the token stands in the row."""
+
+    step_execution_id: UUID
+    token: UUID
+    job_execution_id: UUID
+    job_id: UUID
+    job_version: int
+    step_id: int
+    failed_attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetClaim:
+    """The right to run a step's script on one database, as long as the token stands in the row."""
+
+    target_execution_id: UUID
+    token: UUID
+    step_execution_id: UUID
+    job_execution_id: UUID
+    step_uid: UUID
+    server_name: str
+    database_name: str
+    elastic_pool_name: str | None
+    attempt: int
+    failed_attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    """A claim that was renewed, and whether its holder is asked to stop."""
+
+    row_id: UUID
+    token: UUID
+    cancel_requested: bool
+
+
+def claim_step(
+    connection: Connection, database: JobDatabase, step_execution_id: UUID, token: UUID, holder: Holder
+) -> StepClaim | None:
+    """Claim a step that waits; None when somebody else was faster, it is not due yet, or it has ended."""
+    table = step_executions
+    claimed = changed(
+        connection,
+        _claim(table, database, token, holder)
+        .where(table.c.id == step_execution_id)
+        .where(or_(table.c.next_attempt_start_time.is_(None), table.c.next_attempt_start_time <= database.now())),
+    )
+    if not claimed:
+        return None
+    row = connection.execute(select(table).where(table.c.id == step_execution_id)).one()
+    connection.execute(
+        update(job_executions)
+        .where(job_executions.c.id == row.job_execution_id, job_executions.c.lifecycle == Lifecycle.CREATED)
+        .values(**into(database, Lifecycle.IN_PROGRESS), start_time=database.now(), last_message=None)
+    )
+    return StepClaim(
+        step_execution_id=row.id,
+        token=token,
+        job_execution_id=row.job_execution_id,
+        job_id=row.job_id,
+        job_version=row.job_version,
+        step_id=row.step_id,
+        failed_attempts=row.failed_attempts,
+    )
+
+
+def claim_target(
+    connection: Connection, database: JobDatabase, target_execution_id: UUID, token: UUID, holder: Holder
+) -> TargetClaim | None:
+    """Claim a target that holds a slot; None when somebody else was faster, it has no slot, or it has ended."""
+    table = target_executions
+    claimed = changed(
+        connection,
+        _claim(table, database, token, holder)
+        .where(table.c.id == target_execution_id)
+        .where(table.c.dispatch_time.is_not(None)),
+    )
+    if not claimed:
+        return None
+    return _target_claim(connection.execute(select(table).where(table.c.id == target_execution_id)).one(), token)
+
+
+def _target_claim(row: Row[Any], token: UUID) -> TargetClaim:
+    return TargetClaim(
+        target_execution_id=row.id,
+        token=token,
+        step_execution_id=row.step_execution_id,
+        job_execution_id=row.job_execution_id,
+        step_uid=row.step_uid,
+        server_name=row.server_name,
+        database_name=row.database_name,
+        elastic_pool_name=row.elastic_pool_name,
+        attempt=row.current_attempts,
+        failed_attempts=row.failed_attempts,
+    )
+
+
+def _claim(table: Table, database: JobDatabase, token: UUID, holder: Holder) -> Any:
+    return (
+        update(table)
+        .where(table.c.lifecycle.in_(WAITING), table.c.cancel_requested == NO)
+        .values(
+            **into(database, Lifecycle.IN_PROGRESS),
+            claim_token=token,
+            claimed_by=holder.instance,
+            lease_until=database.now(holder.lease),
+            current_attempts=table.c.current_attempts + 1,
+            current_attempt_start_time=database.now(),
+            start_time=func.coalesce(table.c.start_time, database.now()),
+            next_attempt_start_time=None,
+        )
+    )
+
+
+def renew(connection: Connection, database: JobDatabase, level: Level, holder: Holder) -> list[Renewed]:
+    """Renew all claims of an instance on one level, in one statement; claims that ran out are not revived."""
+    table = {Level.STEP: step_executions, Level.TARGET: target_executions}[level]
+    rows = connection.execute(
+        update(table)
+        .where(table.c.claimed_by == holder.instance, table.c.lease_until > database.now())
+        .values(lease_until=database.now(holder.lease))
+        .returning(table.c.id, table.c.claim_token, table.c.cancel_requested)
+    )
+    return [Renewed(row_id=row.id, token=row.claim_token, cancel_requested=row.cancel_requested) for row in rows]

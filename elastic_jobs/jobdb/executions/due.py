@@ -1,0 +1,69 @@
+"""What the tick has to do: one statement that says which duties have work, so that an idle agent stays silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from elastic_jobs.domain.lifecycle import Level
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
+from elastic_jobs.jobdb.executions.common import NO, YES
+from elastic_jobs.jobdb.executions.repairs import overdue, stranded
+from elastic_jobs.jobdb.tables import agent, jobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duties:
+    """Which duties have work now."""
+
+    schedules: bool
+    """A job's next run time has passed."""
+    claims: bool
+    """A lease has ended."""
+    messages: bool
+    """A step or target waits for a message that was lost or never sent."""
+    slots: bool
+    """A target waits although a slot is free, or a retry became due."""
+    runs: bool
+    """A run could go on but nobody moved it."""
+    deletions: bool
+    """A job is marked for deletion."""
+
+    @property
+    def any(self) -> bool:
+        return any(vars(self).values())
+
+
+def find_duties(connection: Connection, database: JobDatabase, now: datetime) -> Duties:
+    """Ask, in one statement, what there is to do. ``now`` is the instance's clock, for the schedules."""
+    job, step, target = jobs.c, step_executions.c, target_executions.c
+    used = select(func.count()).select_from(target_executions).where(target.dispatch_time.is_not(None))
+    ready = exists().where(
+        target.is_active == YES,
+        target.dispatch_time.is_(None),
+        target.admitted == YES,
+        target.next_attempt_start_time.is_(None),
+    )
+    due_retry = exists().where(
+        target.next_attempt_start_time <= database.now(), target.is_active == YES, target.dispatch_time.is_(None)
+    )
+    in_line = exists().where(target.is_active == YES, target.admitted == NO)
+    free = used.scalar_subquery() < select(func.max(agent.c.capacity)).scalar_subquery()
+    conditions: dict[str, ColumnElement[bool]] = {
+        "schedules": exists().where(job.next_run_time <= now, job.delete_time.is_(None)),
+        "claims": or_(
+            exists().where(target.lease_until < database.now()), exists().where(step.lease_until < database.now())
+        ),
+        "messages": or_(exists().where(overdue(database, Level.STEP)), exists().where(overdue(database, Level.TARGET))),
+        "slots": and_(or_(ready, due_retry, in_line), free),
+        "runs": exists(select(job_executions.c.id).where(stranded())),
+        "deletions": exists().where(job.delete_time.is_not(None)),
+    }
+    row = connection.execute(
+        select(*(case((condition, YES), else_=NO).label(name) for name, condition in conditions.items()))
+    ).one()
+    return Duties(**{name: bool(getattr(row, name)) for name in conditions})

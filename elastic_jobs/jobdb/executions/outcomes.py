@@ -1,0 +1,141 @@
+"""An attempt on a target ended: its outcome is recorded, its slot goes to the next target, all in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select, update
+
+from elastic_jobs.domain.lifecycle import Level, Lifecycle
+from elastic_jobs.domain.outcome import AttemptResult, CapturedMessage, Outcome
+from elastic_jobs.domain.retry import RetryPolicy
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.execution_tables import target_executions, target_messages
+from elastic_jobs.jobdb.executions import slots
+from elastic_jobs.jobdb.executions.claims import TargetClaim
+from elastic_jobs.jobdb.executions.common import NO, UNCLAIMED, changed, into, reachable
+
+BUSY_DELAY = timedelta(seconds=5)
+"""Wait before a target is tried again on which an earlier attempt of the same step still runs."""
+LOST_LIMIT = 20
+"""Attempts that may be lost (dead worker, target still busy) before the target fails; they are no retries. A script
+that kills its worker each time would otherwise run for ever."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What became of the target. ``handed_on`` is the waiting target that got its slot."""
+
+    lifecycle: Lifecycle
+    retry_after: timedelta | None
+    handed_on: UUID | None
+
+
+@dataclass(frozen=True)
+class _Move:
+    to: Lifecycle
+    message: str
+    retry_after: timedelta | None = None
+
+
+def record(
+    connection: Connection, database: JobDatabase, claim: TargetClaim, result: AttemptResult, policy: RetryPolicy
+) -> Recorded | None:
+    """Record the end of an attempt, if the claim still stands; None when it was lost, and then nothing is changed."""
+    if result.outcome is Outcome.LEASE_LOST:
+        return None
+    row = connection.execute(
+        select(target_executions.c.lost_attempts).where(
+            target_executions.c.id == claim.target_execution_id, target_executions.c.claim_token == claim.token
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    move = _decide(claim, result, policy, lost_attempts=row.lost_attempts)
+    if not _apply(connection, database, claim, result, move):
+        # A retry is refused when the run was canceled meanwhile: the failed attempt was its last.
+        move = _Move(Lifecycle.CANCELED, f"Canceled. The last attempt: {result.message}")
+        if not _apply(connection, database, claim, result, move):
+            return None
+    _keep_messages(connection, claim, result.messages)
+    _leave_pool(connection, database, claim, waits=move.retry_after is not None)
+    return Recorded(
+        lifecycle=move.to,
+        retry_after=move.retry_after,
+        handed_on=slots.hand_over(connection, database),
+    )
+
+
+def _decide(claim: TargetClaim, result: AttemptResult, policy: RetryPolicy, *, lost_attempts: int) -> _Move:
+    failures = claim.failed_attempts + 1
+    if result.outcome is Outcome.BUSY:
+        if lost_attempts < LOST_LIMIT:
+            return _Move(Lifecycle.WAITING_FOR_RETRY, result.message, BUSY_DELAY)
+        return _Move(Lifecycle.FAILED, result.message)
+    if result.outcome is Outcome.FAILED and policy.may_retry(failures):
+        delay = policy.delay(failures)
+        message = f"{result.message} Retry {failures} of {policy.attempts} begins after {delay.total_seconds():g} s."
+        return _Move(Lifecycle.WAITING_FOR_RETRY, message, delay)
+    return _Move(Lifecycle(result.outcome.value), result.message)
+
+
+def _apply(
+    connection: Connection, database: JobDatabase, claim: TargetClaim, result: AttemptResult, move: _Move
+) -> bool:
+    columns = target_executions.c
+    statement = (
+        update(target_executions)
+        .where(columns.id == claim.target_execution_id, columns.claim_token == claim.token)
+        .where(reachable(Level.TARGET, move.to))
+        .values(**_move_columns(database, move), error_number=result.error_number)
+    )
+    if result.outcome is Outcome.FAILED:
+        statement = statement.values(failed_attempts=columns.failed_attempts + 1)
+    if result.outcome is Outcome.BUSY:
+        statement = statement.values(lost_attempts=columns.lost_attempts + 1)
+    if move.retry_after is not None:
+        statement = statement.where(columns.cancel_requested == NO).values(turn=slots.current_turn(connection))
+    return changed(connection, statement) == 1
+
+
+def _move_columns(database: JobDatabase, move: _Move) -> dict[str, Any]:
+    return {
+        **into(database, move.to),
+        **UNCLAIMED,
+        "dispatch_time": None,
+        "next_attempt_start_time": None if move.retry_after is None else database.now(move.retry_after),
+        "last_message": move.message,
+    }
+
+
+def _keep_messages(connection: Connection, claim: TargetClaim, messages: Sequence[CapturedMessage]) -> None:
+    if messages:
+        connection.execute(
+            insert(target_messages),
+            [
+                {
+                    "target_execution_id": claim.target_execution_id,
+                    "attempt": claim.attempt,
+                    "ordinal": ordinal,
+                    "batch": message.batch,
+                    "kind": message.kind.value,
+                    "number": message.number,
+                    "row_count": message.row_count,
+                    "text": message.text,
+                }
+                for ordinal, message in enumerate(messages, start=1)
+            ],
+        )
+
+
+def _leave_pool(connection: Connection, database: JobDatabase, claim: TargetClaim, *, waits: bool) -> None:
+    """Pass the admission on. Who waits for a retry keeps it only while nobody else wants it."""
+    passed = slots.pass_admission(connection, database, claim.step_uid, claim.elastic_pool_name)
+    if waits and passed:
+        connection.execute(
+            update(target_executions).where(target_executions.c.id == claim.target_execution_id).values(admitted=False)
+        )

@@ -1,0 +1,139 @@
+"""What the caretaker mends: claims whose worker was lost, messages that never arrived, runs that nobody moved on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, case, delete, exists, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from elastic_jobs.domain.lifecycle import Level, Lifecycle
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
+from elastic_jobs.jobdb.executions import slots
+from elastic_jobs.jobdb.executions.common import UNCLAIMED, WAITING, YES, changed, into
+from elastic_jobs.jobdb.executions.outcomes import LOST_LIMIT
+from elastic_jobs.jobdb.tables import jobs
+
+RESEND_AFTER = timedelta(seconds=60)
+"""A row whose message was sent this long ago and that nobody claimed has lost its message; it is sent again. A doubled
+message is harmless, so this only has to be longer than the usual wait in the queue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A claim that ran out, and what became of its row."""
+
+    row_id: UUID
+    job_execution_id: UUID
+    lifecycle: Lifecycle
+
+
+def expire_claims(connection: Connection, database: JobDatabase, level: Level) -> list[Lost]:
+    """Take back the claims of workers that were lost; their rows wait for another attempt, at once.
+
+    A row that lost its worker too often fails, one whose run was canceled is Canceled. The slot is given back.
+    """
+    table = step_executions if level is Level.STEP else target_executions
+    expired = connection.execute(select(table).where(table.c.lease_until < database.now())).all()
+    lost: list[Lost] = []
+    for row in expired:
+        to, message = _after_loss(level, row.current_attempts, row.lost_attempts, cancel=row.cancel_requested)
+        retry = to is Lifecycle.WAITING_FOR_RETRY
+        moved = changed(
+            connection,
+            update(table)
+            .where(table.c.id == row.id, table.c.claim_token == row.claim_token, table.c.lease_until < database.now())
+            .values(
+                **into(database, to),
+                **UNCLAIMED,
+                lost_attempts=table.c.lost_attempts + 1,
+                dispatch_time=None,
+                next_attempt_start_time=database.now() if retry else None,
+                last_message=message,
+            ),
+        )
+        if moved:
+            lost.append(Lost(row_id=row.id, job_execution_id=row.job_execution_id, lifecycle=to))
+            if level is Level.TARGET and not retry:
+                slots.pass_admission(connection, database, row.step_uid, row.elastic_pool_name)
+    return lost
+
+
+def _after_loss(level: Level, attempt: int, lost_attempts: int, *, cancel: bool) -> tuple[Lifecycle, str]:
+    happened = f"The worker of attempt {attempt} was lost"
+    if level is Level.TARGET:
+        happened += "; whether its script had an effect is unknown"
+    if cancel:
+        return Lifecycle.CANCELED, f"Canceled. {happened}."
+    if lost_attempts >= LOST_LIMIT:
+        return Lifecycle.FAILED, f"{happened}, as were {lost_attempts} before it; it is not tried again."
+    return Lifecycle.WAITING_FOR_RETRY, f"{happened}. It is tried again."
+
+
+def unsent(connection: Connection, database: JobDatabase, level: Level) -> list[UUID]:
+    """Rows that wait for a worker although their message was due long ago; marks them as sent now.
+
+    Steps: also those that nobody sent a message for (started in T-SQL) and retries that became due.
+    Targets: those that hold a slot.
+    """
+    table = step_executions if level is Level.STEP else target_executions
+    rows = connection.execute(select(table.c.id).where(overdue(database, level)).limit(1000)).scalars().all()
+    for start in range(0, len(rows), 500):
+        connection.execute(
+            update(table)
+            .where(table.c.id.in_(rows[start : start + 500]), table.c.lifecycle.in_(WAITING))
+            .values(dispatch_time=database.now())
+        )
+    return list(rows)
+
+
+def overdue(database: JobDatabase, level: Level) -> ColumnElement[bool]:
+    """The condition of ``unsent``, for the tick's question too."""
+    sent_long_ago = database.now(-RESEND_AFTER)
+    if level is Level.TARGET:
+        columns = target_executions.c
+        return and_(columns.dispatch_time < sent_long_ago, columns.lifecycle.in_(WAITING))
+    columns = step_executions.c
+    due_since = case(
+        (columns.next_attempt_start_time.is_not(None), columns.next_attempt_start_time), else_=columns.create_time
+    )
+    return and_(
+        columns.is_active == YES,
+        columns.lifecycle.in_(WAITING),
+        or_(columns.next_attempt_start_time.is_(None), columns.next_attempt_start_time <= database.now()),
+        or_(
+            columns.dispatch_time.is_(None),
+            columns.dispatch_time < sent_long_ago,
+            and_(columns.dispatch_time < due_since, due_since < database.now(-timedelta(seconds=5))),
+        ),
+    )
+
+
+def stranded() -> ColumnElement[bool]:
+    """A run that could go on but nobody moved it: its worker died between the last target's end and the next step."""
+    run, step, target = job_executions.c, step_executions.c, target_executions.c
+    open_target = exists().where(target.step_execution_id == step.id, target.is_active == YES)
+    busy = exists().where(
+        step.job_execution_id == run.id,
+        step.is_active == YES,
+        or_(step.lifecycle != Lifecycle.WAITING_FOR_CHILD_JOB_EXECUTIONS, open_target),
+    )
+    return and_(run.is_active == YES, ~busy)
+
+
+def stranded_runs(connection: Connection) -> list[UUID]:
+    """The runs that ``advance`` has to be called for."""
+    return list(connection.execute(select(job_executions.c.id).where(stranded()).limit(1000)).scalars())
+
+
+def delete_marked_jobs(connection: Connection) -> int:
+    """Remove the jobs whose deletion was forced and whose runs have ended, with their history."""
+    active = exists().where(job_executions.c.job_id == jobs.c.id, job_executions.c.is_active == YES)
+    gone = connection.execute(select(jobs.c.id).where(jobs.c.delete_time.is_not(None), ~active)).scalars().all()
+    for job_id in gone:
+        connection.execute(delete(job_executions).where(job_executions.c.job_id == job_id))
+        connection.execute(delete(jobs).where(jobs.c.id == job_id))
+    return len(gone)

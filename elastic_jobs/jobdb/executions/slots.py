@@ -1,0 +1,175 @@
+"""Places for targets: the agent's capacity, and the max_parallelism of a step per elastic pool.
+
+A target that holds one of the agent's slots has a ``dispatch_time``. Slots are given out under one lock (``take``);
+from then on a worker whose target ended hands its slot to the next one in the same transaction (``hand_over``), so that
+in steady state nobody waits for the lock.
+
+Within a pool with max_parallelism m, at most m active targets of a step are ``admitted``, and only those may get a
+slot. A target that leaves passes its admission to the next in line, one for one.
+
+Order is fair between steps: each target has a ``turn``, counted on from the turn that is being served when its step is
+planned. The 10 targets of a small step therefore go among the next 10 turns of a step of 10,000.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.execution_tables import step_executions, target_executions
+from elastic_jobs.jobdb.executions.common import NO, YES, changed
+from elastic_jobs.jobdb.tables import agent, job_steps
+
+_T = target_executions.c
+_CHUNK = 500  # ids in one IN list; SQL Server takes 2,100 parameters
+
+
+def lock_slots(connection: Connection, database: JobDatabase) -> None:
+    """The lock under which slots and admissions are counted."""
+    database.lock(connection, "slots")
+
+
+def free_slots(connection: Connection) -> int:
+    """Slots that the agent's capacity leaves free; 0 without an agent, negative after its capacity was reduced."""
+    capacity = connection.execute(select(agent.c.capacity)).scalar() or 0
+    used = connection.execute(
+        select(func.count()).select_from(target_executions).where(_T.dispatch_time.is_not(None))
+    ).scalar_one()
+    return capacity - used
+
+
+def take(connection: Connection, database: JobDatabase) -> list[UUID]:
+    """Give every free slot to a waiting target; their ids, in order. Their messages go out after the commit."""
+    lock_slots(connection, database)
+    refill_pools(connection, database)
+    return _dispatch(connection, database, free_slots(connection))
+
+
+def take_one(connection: Connection, database: JobDatabase, target_execution_id: UUID) -> bool:
+    """Give a free slot to this target, if it waits, is due and is admitted; whether it now has one."""
+    lock_slots(connection, database)
+    if free_slots(connection) < 1:
+        return False
+    due = or_(_T.next_attempt_start_time.is_(None), _T.next_attempt_start_time <= database.now())
+    statement = (
+        update(target_executions)
+        .where(_T.id == target_execution_id, _T.is_active == YES, _T.admitted == YES, _T.dispatch_time.is_(None), due)
+        .values(dispatch_time=database.now())
+    )
+    return changed(connection, statement) == 1
+
+
+def hand_over(connection: Connection, database: JobDatabase) -> UUID | None:
+    """Pass the slot that this transaction just freed to the next waiting target.
+
+    None when nobody waits, or when the agent's capacity was reduced below what is in use: the slot is then gone.
+    """
+    if free_slots(connection) < 1:
+        return None
+    return next(iter(_dispatch(connection, database, 1)), None)
+
+
+def current_turn(connection: Connection) -> int:
+    """The turn that is being served: where a step that is planned now gets in line."""
+    serving = connection.execute(select(func.max(_T.turn)).where(_T.dispatch_time.is_not(None))).scalar()
+    if serving is None:
+        serving = connection.execute(select(func.min(_T.turn)).where(*_READY)).scalar()
+    return serving or 0
+
+
+_READY = (
+    _T.is_active == YES,
+    _T.admitted == YES,
+    _T.dispatch_time.is_(None),
+    _T.next_attempt_start_time.is_(None),
+)
+
+
+def _dispatch(connection: Connection, database: JobDatabase, count: int) -> list[UUID]:
+    if count < 1:
+        return []
+    due_retry = (
+        _T.next_attempt_start_time <= database.now(),
+        _T.is_active == YES,
+        _T.admitted == YES,
+        _T.dispatch_time.is_(None),
+    )
+    rows = [*_first(connection, count, *_READY), *_first(connection, count, *due_retry)]
+    ids = [row.id for row in sorted(rows, key=lambda row: row.turn)[:count]]
+    for start in range(0, len(ids), _CHUNK):
+        connection.execute(
+            update(target_executions).where(_T.id.in_(ids[start : start + _CHUNK])).values(dispatch_time=database.now())
+        )
+    return ids
+
+
+def _first(connection: Connection, count: int, *conditions: Any) -> list[Row[Any]]:
+    query: Select[Any] = select(_T.id, _T.turn).where(*conditions).order_by(_T.turn, _T.id).limit(count)
+    # Two workers that hand over at once take different targets instead of waiting for each other.
+    query = query.with_hint(target_executions, "WITH (UPDLOCK, READPAST, ROWLOCK)", "mssql")
+    return list(connection.execute(query))
+
+
+def pass_admission(connection: Connection, database: JobDatabase, step_uid: UUID, pool: str | None) -> bool:
+    """Admit the next target in line of a step within a pool, in place of one that leaves; whether there was one.
+
+    Where max_parallelism is not set nobody is ever in line.
+    """
+    if pool is None:
+        return False
+    due = or_(_T.next_attempt_start_time.is_(None), _T.next_attempt_start_time <= database.now())
+    queued = _first(connection, 1, *_in_line(step_uid, pool), due)
+    if not queued:
+        return False
+    return _admit(connection, [queued[0].id]) == 1
+
+
+def _in_line(step_uid: UUID, pool: str) -> tuple[ColumnElement[bool], ...]:
+    return _T.step_uid == step_uid, _T.elastic_pool_name == pool, _T.is_active == YES, _T.admitted == NO
+
+
+def admitted_count(connection: Connection, step_uid: UUID, pool: str) -> int:
+    """How many targets of a step are admitted within a pool, over all its runs."""
+    return connection.execute(
+        select(func.count())
+        .select_from(target_executions)
+        .where(_T.step_uid == step_uid, _T.elastic_pool_name == pool, _T.is_active == YES, _T.admitted == YES)
+    ).scalar_one()
+
+
+def refill_pools(connection: Connection, database: JobDatabase) -> None:
+    """Admit those in line where admissions lie idle: retries that became due, runs that were canceled.
+
+    Only under the lock: it counts before it admits.
+    """
+    due = or_(_T.next_attempt_start_time.is_(None), _T.next_attempt_start_time <= database.now())
+    groups = connection.execute(
+        select(_T.step_uid, _T.elastic_pool_name, func.max(job_steps.c.max_parallelism).label("limit"))
+        .join(step_executions, step_executions.c.id == _T.step_execution_id)
+        .join(
+            job_steps,
+            and_(
+                job_steps.c.job_id == step_executions.c.job_id,
+                job_steps.c.job_version == step_executions.c.job_version,
+                job_steps.c.step_id == step_executions.c.step_id,
+            ),
+        )
+        .where(_T.is_active == YES, _T.admitted == NO, due)
+        .group_by(_T.step_uid, _T.elastic_pool_name)
+    ).all()
+    for group in groups:
+        free = (group.limit or 1) - admitted_count(connection, group.step_uid, group.elastic_pool_name)
+        if free > 0:
+            queued = _first(connection, free, *_in_line(group.step_uid, group.elastic_pool_name), due)
+            _admit(connection, [row.id for row in queued])
+
+
+def _admit(connection: Connection, ids: list[UUID]) -> int:
+    return changed(
+        connection,
+        update(target_executions).where(_T.id.in_(ids), _T.is_active == YES, _T.admitted == NO).values(admitted=True),
+    )

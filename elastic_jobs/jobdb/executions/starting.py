@@ -1,0 +1,176 @@
+"""A run of a job is asked for: its root execution and its first step are written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, insert, select
+
+from elastic_jobs.domain.lifecycle import Lifecycle
+from elastic_jobs.domain.ports import Ids
+from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.execution_tables import job_executions, step_executions
+from elastic_jobs.jobdb.executions.common import into
+from elastic_jobs.jobdb.tables import job_steps, jobs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A run exists. ``step_execution_id`` is None when it existed before, so that nothing needs to be woken up."""
+
+    execution_id: UUID
+    step_execution_id: UUID | None
+
+
+def find_repeated(
+    connection: Connection, job_name: str, *, execution_id: UUID | None, request_id: str | None
+) -> UUID | None:
+    """The run that an earlier, identical request already started, or None."""
+    if execution_id is not None:
+        return connection.execute(select(job_executions.c.id).where(job_executions.c.id == execution_id)).scalar()
+    if request_id is None:
+        return None
+    return connection.execute(
+        select(job_executions.c.id)
+        .join(jobs, jobs.c.id == job_executions.c.job_id)
+        .where(job_executions.c.request_id == request_id, jobs.c.name == job_name, jobs.c.delete_time.is_(None))
+    ).scalar()
+
+
+def start(
+    connection: Connection,
+    database: JobDatabase,
+    job_name: str,
+    *,
+    ids: Ids,
+    execution_id: UUID | None = None,
+    request_id: str | None = None,
+) -> Started:
+    """Start the current version of a job by hand; disabled jobs can be started too.
+
+    Raises:
+        NotFoundError: there is no such job.
+        InvalidDefinitionError: the job has no steps.
+    """
+    job = connection.execute(
+        select(jobs.c.id, jobs.c.name, jobs.c.version).where(jobs.c.name == job_name, jobs.c.delete_time.is_(None))
+    ).one_or_none()
+    if job is None:
+        raise NotFoundError("job", job_name)
+    return insert_execution(
+        connection,
+        database,
+        job_id=job.id,
+        job_name=job.name,
+        job_version=job.version,
+        ids=ids,
+        execution_id=execution_id,
+        request_id=request_id,
+    )
+
+
+def insert_execution(
+    connection: Connection,
+    database: JobDatabase,
+    *,
+    job_id: UUID,
+    job_name: str,
+    job_version: int,
+    ids: Ids,
+    execution_id: UUID | None = None,
+    request_id: str | None = None,
+    scheduled_for: datetime | None = None,
+) -> Started:
+    """Write a run down: root and first step. Unique (job, scheduled_for) and (job, request id) make repeats fail.
+
+    Raises:
+        InvalidDefinitionError: that version of the job has no steps.
+        sqlalchemy.exc.IntegrityError: the same instant or request was started by somebody else meanwhile.
+    """
+    first = _step_after(connection, job_id, job_version, 0)
+    if first is None:
+        raise InvalidDefinitionError(f"The job '{job_name}' has no steps; add a step before starting it.")
+    execution_id = execution_id or ids()
+    connection.execute(
+        insert(job_executions).values(
+            id=execution_id,
+            job_id=job_id,
+            job_name=job_name,
+            job_version=job_version,
+            **into(database, Lifecycle.CREATED),
+            create_time=database.now(),
+            last_message="Job execution created.",
+            scheduled_for=scheduled_for,
+            request_id=request_id,
+        )
+    )
+    step = insert_step(
+        connection, database, execution_id, job_id=job_id, job_version=job_version, step=first, step_execution_id=ids()
+    )
+    return Started(execution_id=execution_id, step_execution_id=step)
+
+
+def insert_next_step(
+    connection: Connection,
+    database: JobDatabase,
+    execution_id: UUID,
+    *,
+    job_id: UUID,
+    job_version: int,
+    after: int,
+    ids: Ids,
+) -> UUID | None:
+    """Begin the step that follows place ``after``; None when that was the last. Each step exists once per run."""
+    following = _step_after(connection, job_id, job_version, after)
+    if following is None:
+        return None
+    return insert_step(
+        connection,
+        database,
+        execution_id,
+        job_id=job_id,
+        job_version=job_version,
+        step=following,
+        step_execution_id=ids(),
+    )
+
+
+def _step_after(connection: Connection, job_id: UUID, job_version: int, after: int) -> tuple[int, str] | None:
+    row = connection.execute(
+        select(job_steps.c.step_id, job_steps.c.name)
+        .where(job_steps.c.job_id == job_id, job_steps.c.job_version == job_version, job_steps.c.step_id > after)
+        .order_by(job_steps.c.step_id)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (row.step_id, row.name)
+
+
+def insert_step(
+    connection: Connection,
+    database: JobDatabase,
+    execution_id: UUID,
+    *,
+    job_id: UUID,
+    job_version: int,
+    step: tuple[int, str],
+    step_execution_id: UUID,
+) -> UUID:
+    """Write a step execution down as Created; its wake-up message goes out after the commit."""
+    connection.execute(
+        insert(step_executions).values(
+            id=step_execution_id,
+            job_execution_id=execution_id,
+            job_id=job_id,
+            job_version=job_version,
+            step_id=step[0],
+            step_name=step[1],
+            **into(database, Lifecycle.CREATED),
+            create_time=database.now(),
+            dispatch_time=database.now(),
+            last_message="Step execution created.",
+        )
+    )
+    return step_execution_id
