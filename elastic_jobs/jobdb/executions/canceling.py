@@ -52,3 +52,9 @@ def request_cancel(connection: Connection, database: JobDatabase, job_execution_
                 )
             )
     return True
+
+
+def active_runs(connection: Connection, job_id: UUID) -> list[UUID]:
+    """The runs of a job that have not ended."""
+    query = select(job_executions.c.id).where(job_executions.c.job_id == job_id, job_executions.c.is_active == YES)
+    return list(connection.execute(query).scalars())

@@ -1,0 +1,57 @@
+"""Mends what crashes leave behind: claims of lost workers, lost messages, runs that nobody moved on."""
+
+from __future__ import annotations
+
+import logging
+
+from elastic_jobs.agent.flow import Flow
+from elastic_jobs.agent.outbox import Outbox
+from elastic_jobs.domain.lifecycle import Level
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.executions import repairs
+from elastic_jobs.jobdb.executions.due import Duties
+
+_log = logging.getLogger(__name__)
+
+
+class Caretaker:
+    """Called by the tick with the duties that have work."""
+
+    def __init__(self, database: JobDatabase, outbox: Outbox, flow: Flow) -> None:
+        self._database, self._outbox, self._flow = database, outbox, flow
+
+    def run_once(self, duties: Duties) -> None:
+        """Do what is due, in the order in which one thing can lead to the next."""
+        if duties.claims:
+            self._take_back_claims()
+        if duties.slots or duties.claims:
+            self._flow.fill_slots()
+        if duties.messages or duties.claims:
+            self._send_again()
+        if duties.runs or duties.claims:
+            with self._database.read() as connection:
+                stranded = repairs.stranded_runs(connection)
+            self._flow.advance(stranded)
+        if duties.deletions:
+            with self._database.write() as connection:
+                repairs.delete_marked_jobs(connection)
+
+    def _take_back_claims(self) -> None:
+        for level in (Level.TARGET, Level.STEP):
+            with self._database.write() as connection:
+                lost = repairs.expire_claims(connection, self._database, level)
+            for row in lost:
+                _log.warning(
+                    "The worker of %s execution %s was lost; it is now %s.",
+                    level,
+                    row.row_id,
+                    row.lifecycle,
+                    extra={"action": "claim_lost", "execution": str(row.job_execution_id)},
+                )
+
+    def _send_again(self) -> None:
+        with self._database.write() as connection:
+            steps = repairs.unsent(connection, self._database, Level.STEP)
+            targets = repairs.unsent(connection, self._database, Level.TARGET)
+        self._outbox.wake_steps(steps)
+        self._outbox.wake_targets(targets)

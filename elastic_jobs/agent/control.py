@@ -1,0 +1,73 @@
+"""What people ask of the engine: start a job, cancel a run, end the runs of a job that is deleted by force."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from elastic_jobs.agent.flow import Flow
+from elastic_jobs.agent.outbox import Outbox
+from elastic_jobs.domain.ports import Ids
+from elastic_jobs.errors import NotFoundError
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.executions import canceling, starting
+
+
+class Control:
+    """The commands of the management API. Each is done when its transaction is committed; messages only speed it up."""
+
+    def __init__(self, database: JobDatabase, outbox: Outbox, flow: Flow, ids: Ids) -> None:
+        self._database, self._outbox, self._flow, self._ids = database, outbox, flow, ids
+
+    def start_job(self, job_name: str, *, request_id: str | None = None, execution_id: UUID | None = None) -> UUID:
+        """Start the current version of a job; the id of the run.
+
+        A request that repeats an earlier one (same request id or same execution id) answers with the earlier run.
+
+        Raises:
+            NotFoundError: there is no such job.
+            InvalidDefinitionError: the job has no steps.
+        """
+        try:
+            started = self._start(job_name, request_id, execution_id)
+        except IntegrityError:
+            # The same request came twice at once and the other one was faster; now it is found.
+            started = self._start(job_name, request_id, execution_id)
+        if started.step_execution_id is not None:
+            self._outbox.wake_steps([started.step_execution_id])
+        return started.execution_id
+
+    def _start(self, job_name: str, request_id: str | None, execution_id: UUID | None) -> starting.Started:
+        with self._database.write() as connection:
+            earlier = starting.find_repeated(connection, job_name, execution_id=execution_id, request_id=request_id)
+            if earlier is not None:
+                return starting.Started(execution_id=earlier, step_execution_id=None)
+            return starting.start(
+                connection,
+                self._database,
+                job_name,
+                ids=self._ids,
+                execution_id=execution_id,
+                request_id=request_id,
+            )
+
+    def cancel_execution(self, execution_id: UUID) -> None:
+        """Ask for the cancellation of a run. Of a finished run: nothing happens.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        with self._database.write() as connection:
+            found = canceling.request_cancel(connection, self._database, execution_id)
+        if not found:
+            raise NotFoundError("execution", str(execution_id))
+        self._flow.advance([execution_id])
+        self._flow.fill_slots()
+
+    def job_deleted(self, job_id: UUID) -> None:
+        """End the runs of a job that was deleted by force; its rows go when the last of them has ended."""
+        with self._database.read() as connection:
+            active = canceling.active_runs(connection, job_id)
+        for execution_id in active:
+            self.cancel_execution(execution_id)

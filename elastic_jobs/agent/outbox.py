@@ -1,0 +1,87 @@
+"""Sends wake-up messages over Azure Storage queues, always after the commit of what they are about."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
+
+from elastic_jobs.agent.messages import STEPS_QUEUE, TARGETS_QUEUE, encode
+
+_log = logging.getLogger(__name__)
+
+_SENDERS = 4  # more threads only wait for each other: a send is mostly CPU of this process
+
+
+class Outbox(Protocol):
+    """Where wake-up messages go. Sending never raises: the tick sends again what was lost."""
+
+    def wake_steps(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None: ...
+
+    def wake_targets(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None: ...
+
+
+class StorageOutbox:
+    """The outbox over a storage account: a connection string, or its queue service's URI with the app's identity."""
+
+    def __init__(self, *, connection_string: str, queue_uri: str, credential: TokenCredential | None) -> None:
+        # The host decodes base64 unless told otherwise, so the client encodes it.
+        if connection_string:
+            self._service = QueueServiceClient.from_connection_string(connection_string)
+        else:
+            self._service = QueueServiceClient(queue_uri, credential=credential)
+        self._pool = ThreadPoolExecutor(_SENDERS, thread_name_prefix="outbox")
+        self._lock = threading.Lock()
+        self._clients: dict[str, QueueClient] = {}
+
+    def wake_steps(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None:
+        self._send(STEPS_QUEUE, ids, delay)
+
+    def wake_targets(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None:
+        self._send(TARGETS_QUEUE, ids, delay)
+
+    def close(self) -> None:
+        """Wait for messages that are being sent."""
+        self._pool.shutdown()
+
+    def _send(self, queue: str, ids: Iterable[UUID], delay: timedelta) -> None:
+        bodies = [encode(queue, row_id) for row_id in ids]
+        failures = [error for error in self._pool.map(lambda body: self._send_one(queue, body, delay), bodies) if error]
+        if failures:
+            _log.warning(
+                "%d of %d messages could not be sent to queue %s; the tick sends them again. First reason: %s",
+                len(failures),
+                len(bodies),
+                queue,
+                failures[0],
+                extra={"action": "send_failed", "queue": queue},
+            )
+
+    def _send_one(self, queue: str, body: str, delay: timedelta) -> Exception | None:
+        client = self._client(queue)
+        seconds = round(delay.total_seconds())
+        try:
+            try:
+                client.send_message(body, visibility_timeout=seconds)
+            except ResourceNotFoundError:
+                client.create_queue()
+                client.send_message(body, visibility_timeout=seconds)
+        except AzureError as error:
+            return error
+        return None
+
+    def _client(self, queue: str) -> QueueClient:
+        with self._lock:
+            if queue not in self._clients:
+                self._clients[queue] = self._service.get_queue_client(
+                    queue, message_encode_policy=TextBase64EncodePolicy()
+                )
+            return self._clients[queue]

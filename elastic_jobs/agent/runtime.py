@@ -1,0 +1,130 @@
+"""One instance of the app: all services, made from the settings the first time something happens.
+
+Nothing here runs at import: an exception while the app is being indexed would take every function down with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from typing import TypeVar
+from uuid import UUID
+
+from azure.core.credentials import TokenCredential
+from azure.identity import DefaultAzureCredential
+
+from elastic_jobs.agent.caretaker import Caretaker
+from elastic_jobs.agent.control import Control
+from elastic_jobs.agent.expander import StepExpander
+from elastic_jobs.agent.flow import Flow
+from elastic_jobs.agent.logins import Logins
+from elastic_jobs.agent.messages import decode
+from elastic_jobs.agent.outbox import StorageOutbox
+from elastic_jobs.agent.registry import Registry
+from elastic_jobs.agent.scheduler import Scheduler
+from elastic_jobs.agent.worker import TargetWorker
+from elastic_jobs.credentials.sealing import Sealer
+from elastic_jobs.domain.ports import SystemClock, new_id
+from elastic_jobs.domain.targets import ServerNames
+from elastic_jobs.jobdb import schema
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.executions.claims import Holder
+from elastic_jobs.settings import Settings
+from elastic_jobs.targets.authentication import ManagedIdentityTokens
+from elastic_jobs.targets.connect import ConnectOptions, Connector
+from elastic_jobs.targets.servers import TargetServers
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class Runtime:
+    """The services of one instance, and the threads in which their blocking work is done.
+
+    The queue functions are async and only wait for these threads: the Functions worker has about five of its own, and
+    blocking its event loop would stop everything.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock, self.ids = SystemClock(), new_id
+        self.database = JobDatabase(settings.job_database_url)
+        schema.check(self.database)
+        self.sealer = Sealer(settings.credential_key)
+        self.servers = TargetServers.from_settings(settings)
+        names = ServerNames(settings.sql_server_suffix)
+        self.outbox = StorageOutbox(
+            connection_string=settings.storage_connection,
+            queue_uri=settings.storage_queue_uri,
+            credential=None if settings.storage_connection else _app_identity(),
+        )
+        flow = Flow(self.database, self.outbox, self.ids)
+        registry = Registry(
+            self.database,
+            Holder(instance=self.ids(), lease=settings.lease),
+            monotonic=time.monotonic,
+            heartbeat_seconds=settings.heartbeat.total_seconds(),
+        )
+        connector = Connector(ConnectOptions.from_settings(settings))
+        logins = Logins(self.database, self.sealer, ManagedIdentityTokens(self.clock))
+        self.control = Control(self.database, self.outbox, flow, self.ids)
+        self.scheduler = Scheduler(self.database, self.outbox, Caretaker(self.database, self.outbox, flow), self.ids)
+        self._expander = StepExpander(self.database, connector, logins, names, registry, self.outbox, flow, self.ids)
+        self._worker = TargetWorker(self.database, connector, logins, registry, self.outbox, flow, self.ids)
+
+    @cached_property
+    def _target_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.settings.instance_concurrency, thread_name_prefix="target")
+
+    @cached_property
+    def _duty_threads(self) -> ThreadPoolExecutor:
+        # Own threads: a tick or a new step never waits behind scripts.
+        return ThreadPoolExecutor(8, thread_name_prefix="duty")
+
+    async def tick(self) -> None:
+        """Do what is due."""
+        await self._in(self._duty_threads, lambda: self.scheduler.run_once(self.clock.now()))
+
+    async def expand_step(self, queue: str, body: str) -> None:
+        """Work on a message of the steps queue."""
+        await self._handle(self._duty_threads, self._expander.handle, queue, body)
+
+    async def run_target(self, queue: str, body: str) -> None:
+        """Work on a message of the targets queue."""
+        await self._handle(self._target_threads, self._worker.handle, queue, body)
+
+    async def _handle(
+        self, threads: ThreadPoolExecutor, service: Callable[[UUID], None], queue: str, body: str
+    ) -> None:
+        row_id = decode(queue, body)
+        if row_id is None:
+            _log.warning("A message in queue %s names no row; it is dropped.", queue, extra={"action": "bad_message"})
+            return
+        await self._in(threads, lambda: service(row_id))
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _app_identity() -> TokenCredential:
+    return DefaultAzureCredential()
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Runtime:
+    """The instance's one runtime, made at first use.
+
+    Raises:
+        SettingsError: a setting is missing or wrong, or the job database is of another version.
+    """
+    return make_runtime(os.environ)
+
+
+def make_runtime(env: Mapping[str, str]) -> Runtime:
+    """A runtime from these settings; see ``runtime``."""
+    return Runtime(Settings.from_env(env))

@@ -1,0 +1,68 @@
+"""Brings a job database to the schema of this version, and tells whether it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from elastic_jobs.errors import SettingsError
+from elastic_jobs.jobdb import execution_tables
+from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.tables import SCHEMA, metadata
+
+__all__ = ["check", "execution_tables", "head", "metadata", "revision", "upgrade"]
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(database: JobDatabase, to: str = "head") -> None:
+    """Apply the revisions that are missing, in one transaction; harmless when several do it at once.
+
+    Raises:
+        JobDatabaseUnavailableError: the job database cannot be reached or is not one.
+    """
+    with database.write() as connection:
+        database.lock(connection, "schema")
+        if not database.is_sqlite:
+            connection.execute(text(f"IF SCHEMA_ID('{SCHEMA}') IS NULL EXEC('CREATE SCHEMA {SCHEMA}')"))
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, to)
+
+
+def check(database: JobDatabase) -> None:
+    """Refuse to work on a job database of another version.
+
+    Raises:
+        SettingsError: the job database has no schema, an older one, or one of a newer version of the product.
+    """
+    with database.read() as connection:
+        found, wanted = revision(connection), head()
+    if found != wanted:
+        raise SettingsError(
+            f"The job database is at schema revision {found or 'none'}, this version needs {wanted}; "
+            "run: python -m elastic_jobs.jobdb upgrade"
+        )
+
+
+def head() -> str | None:
+    """The revision that this version of the product needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def revision(connection: Connection) -> str | None:
+    """The revision that a job database is at, or None."""
+    schema = None if connection.dialect.name == "sqlite" else SCHEMA
+    return MigrationContext.configure(connection, opts={"version_table_schema": schema}).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config

@@ -1,0 +1,1 @@
+"""``make demo``: the Azure PowerShell tutorial for elastic jobs, from start to end, on one machine."""

@@ -1,0 +1,66 @@
+"""What the demo puts on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+_COLOURS = {
+    "Succeeded": "green",
+    "SucceededWithSkipped": "green",
+    "Failed": "red",
+    "TimedOut": "red",
+    "Canceled": "yellow",
+    "Skipped": "yellow",
+}
+
+
+class Screen:
+    """Numbered steps, statements, tables and progress bars."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self._step = 0
+
+    def step(self, title: str) -> None:
+        self._step += 1
+        self.console.print(f"\n[bold cyan]{self._step}.[/] [bold]{title}[/]")
+
+    def say(self, line: str) -> None:
+        self.console.print(f"   {line}", markup=False)
+
+    def sql(self, where: str, statement: str) -> None:
+        self.console.print(f"   [dim]{where:>9}[/]  ", statement, sep="", markup=True, soft_wrap=False)
+
+    def lifecycle(self, state: str) -> str:
+        """A state in its colour."""
+        colour = _COLOURS.get(state)
+        return f"[{colour}]{state}[/]" if colour else state
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        self.console.print(table)
+
+    def progress(self) -> Progress:
+        """Bars that show how many targets of each step have ended."""
+        return Progress(
+            TextColumn("   {task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+        )
+
+
+def short_time(value: Any) -> str:
+    """``2026-11-23T04:05:06.789Z`` -> ``04:05:06``, empty for None."""
+    return "" if not value else str(value)[11:19]
