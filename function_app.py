@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import azure.functions as func
-from elastic_jobs.api.app import lazy_app
 
 from elastic_jobs.agent.messages import STEPS_QUEUE, TARGETS_QUEUE
 from elastic_jobs.agent.runtime import runtime
+from elastic_jobs.api.app import lazy_app
 
 # Anonymous for the host: the API checks every caller's bearer token itself and fails closed.
-app = func.AsgiFunctionApp(app=lazy_app(runtime), http_auth_level=func.AuthLevel.ANONYMOUS)
+app = func.AsgiFunctionApp(app=lazy_app(lambda: runtime().services), http_auth_level=func.AuthLevel.ANONYMOUS)
 
 
 @app.function_name("tick")

@@ -8,19 +8,23 @@ from sqlalchemy.exc import IntegrityError
 
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.outbox import Outbox
-from elastic_jobs.domain.ports import Ids
+from elastic_jobs.domain.ports import Clock, Ids
 from elastic_jobs.errors import NotFoundError
 from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.definitions import audit
 from elastic_jobs.jobdb.executions import canceling, starting
+from elastic_jobs.jobdb.executions.starting import Started
 
 
 class Control:
     """The commands of the management API. Each is done when its transaction is committed; messages only speed it up."""
 
-    def __init__(self, database: JobDatabase, outbox: Outbox, flow: Flow, ids: Ids) -> None:
-        self._database, self._outbox, self._flow, self._ids = database, outbox, flow, ids
+    def __init__(self, database: JobDatabase, outbox: Outbox, flow: Flow, clock: Clock, ids: Ids) -> None:
+        self._database, self._outbox, self._flow, self._clock, self._ids = database, outbox, flow, clock, ids
 
-    def start_job(self, job_name: str, *, request_id: str | None = None, execution_id: UUID | None = None) -> UUID:
+    def start_job(
+        self, job_name: str, *, request_id: str | None = None, execution_id: UUID | None = None, caller: str
+    ) -> UUID:
         """Start the current version of a job; the id of the run.
 
         A request that repeats an earlier one (same request id or same execution id) answers with the earlier run.
@@ -30,20 +34,20 @@ class Control:
             InvalidDefinitionError: the job has no steps.
         """
         try:
-            started = self._start(job_name, request_id, execution_id)
+            started = self._start(job_name, request_id, execution_id, caller)
         except IntegrityError:
             # The same request came twice at once and the other one was faster; now it is found.
-            started = self._start(job_name, request_id, execution_id)
+            started = self._start(job_name, request_id, execution_id, caller)
         if started.step_execution_id is not None:
             self._outbox.wake_steps([started.step_execution_id])
         return started.execution_id
 
-    def _start(self, job_name: str, request_id: str | None, execution_id: UUID | None) -> starting.Started:
+    def _start(self, job_name: str, request_id: str | None, execution_id: UUID | None, caller: str) -> Started:
         with self._database.write() as connection:
             earlier = starting.find_repeated(connection, job_name, execution_id=execution_id, request_id=request_id)
             if earlier is not None:
-                return starting.Started(execution_id=earlier, step_execution_id=None)
-            return starting.start(
+                return Started(execution_id=earlier, step_execution_id=None)
+            started = starting.start(
                 connection,
                 self._database,
                 job_name,
@@ -51,8 +55,16 @@ class Control:
                 execution_id=execution_id,
                 request_id=request_id,
             )
+            audit.record(
+                connection,
+                time=self._clock.now(),
+                caller=caller,
+                action="start job",
+                resource=f"jobs/{job_name}/executions/{started.execution_id}",
+            )
+            return started
 
-    def cancel_execution(self, execution_id: UUID) -> None:
+    def cancel_execution(self, execution_id: UUID, *, caller: str) -> None:
         """Ask for the cancellation of a run. Of a finished run: nothing happens.
 
         Raises:
@@ -60,6 +72,14 @@ class Control:
         """
         with self._database.write() as connection:
             found = canceling.request_cancel(connection, self._database, execution_id)
+            if found:
+                audit.record(
+                    connection,
+                    time=self._clock.now(),
+                    caller=caller,
+                    action="cancel execution",
+                    resource=f"executions/{execution_id}",
+                )
         if not found:
             raise NotFoundError("execution", str(execution_id))
         self._flow.advance([execution_id])
@@ -70,4 +90,4 @@ class Control:
         with self._database.read() as connection:
             active = canceling.active_runs(connection, job_id)
         for execution_id in active:
-            self.cancel_execution(execution_id)
+            self.cancel_execution(execution_id, caller="deletion of its job")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from elastic_jobs.credentials.sealing import Sealer
 from elastic_jobs.credentials.store import SealedCredential, SealedCredentialStore
 from elastic_jobs.errors import CredentialError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.agent import find_agent
-from elastic_jobs.jobdb.tables import credentials
+from elastic_jobs.jobdb.definitions.credentials import find_sealed
 from elastic_jobs.targets.authentication import Login, TokenLogin, TokenSource
 
 
@@ -37,7 +35,4 @@ class Logins:
 
     def _find(self, name: str) -> SealedCredential | None:
         with self._database.read() as connection:
-            row = connection.execute(
-                select(credentials.c.username, credentials.c.sealed_password).where(credentials.c.name == name)
-            ).one_or_none()
-        return None if row is None else (row.username, row.sealed_password)
+            return find_sealed(connection, name)

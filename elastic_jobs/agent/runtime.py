@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TypeVar
 from uuid import UUID
 
@@ -28,11 +29,13 @@ from elastic_jobs.agent.outbox import StorageOutbox
 from elastic_jobs.agent.registry import Registry
 from elastic_jobs.agent.scheduler import Scheduler
 from elastic_jobs.agent.worker import TargetWorker
+from elastic_jobs.api.services import Services
 from elastic_jobs.credentials.sealing import Sealer
 from elastic_jobs.domain.ports import SystemClock, new_id
 from elastic_jobs.domain.targets import ServerNames
 from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.definitions.agent import ensure_agent
 from elastic_jobs.jobdb.executions.claims import Holder
 from elastic_jobs.settings import Settings
 from elastic_jobs.targets.authentication import ManagedIdentityTokens
@@ -72,10 +75,25 @@ class Runtime:
         )
         connector = Connector(ConnectOptions.from_settings(settings))
         logins = Logins(self.database, self.sealer, ManagedIdentityTokens(self.clock))
-        self.control = Control(self.database, self.outbox, flow, self.ids)
+        self.control = Control(self.database, self.outbox, flow, self.clock, self.ids)
         self.scheduler = Scheduler(self.database, self.outbox, Caretaker(self.database, self.outbox, flow), self.ids)
         self._expander = StepExpander(self.database, connector, logins, names, registry, self.outbox, flow, self.ids)
         self._worker = TargetWorker(self.database, connector, logins, registry, self.outbox, flow, self.ids)
+
+        self.services = Services(
+            settings=settings,
+            database=self.database,
+            clock=self.clock,
+            ids=self.ids,
+            sealer=self.sealer,
+            check_server=self.servers.require,
+            control=self.control,
+        )
+
+        if settings.agent_name:
+            with self.database.write() as connection:
+                edit = self.services.edit("deployment settings")
+                ensure_agent(connection, edit, settings.agent_name, settings.location)
 
     @cached_property
     def _target_threads(self) -> ThreadPoolExecutor:
@@ -115,16 +133,18 @@ def _app_identity() -> TokenCredential:
     return DefaultAzureCredential()
 
 
-@lru_cache(maxsize=1)
+_lock = threading.Lock()
+_made: list[Runtime] = []
+
+
 def runtime() -> Runtime:
-    """The instance's one runtime, made at first use.
+    """The instance's one runtime, made at first use; when that fails, the next use tries again.
 
     Raises:
         SettingsError: a setting is missing or wrong, or the job database is of another version.
+        JobDatabaseUnavailableError: the job database does not answer.
     """
-    return make_runtime(os.environ)
-
-
-def make_runtime(env: Mapping[str, str]) -> Runtime:
-    """A runtime from these settings; see ``runtime``."""
-    return Runtime(Settings.from_env(env))
+    with _lock:
+        if not _made:
+            _made.append(Runtime(Settings.from_env(os.environ)))
+        return _made[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from uuid import UUID
@@ -26,8 +27,9 @@ from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.executions import claims, outcomes, slots
 from elastic_jobs.jobdb.executions.claims import TargetClaim
 from elastic_jobs.jobdb.executions.work import StepRun, load_step_run
-from elastic_jobs.targets.attempt import Attempt, OutputTask, TargetTask
+from elastic_jobs.targets.attempt import Attempt, TargetTask
 from elastic_jobs.targets.connect import Connector
+from elastic_jobs.targets.output import OutputTask
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ class TargetWorker:
             timeout_seconds=timeout,
             stop=attempt.stop,
         ) as work:
-            result = attempt.run()
+            result = _with_step(attempt.run(), claim, run)
             # Still watched: while the job database does not answer, only a renewed claim may be recorded later.
             return self._record(claim, run, result, work=work)
 
@@ -123,10 +125,10 @@ class TargetWorker:
                 batches=batches,
                 lock_resource=f"elastic_jobs:{claim.step_uid}",
                 internal_execution_id=claim.target_execution_id,
-                step_id=run.step.step_id,
+                timeout_seconds=definition.timeout_seconds,
                 output=None
                 if output is None
-                else OutputTask(destination=output, login=self._logins.login(output.credential_name)),
+                else OutputTask(output=output, login=self._logins.login(output.credential_name)),
             ),
         )
 
@@ -184,6 +186,14 @@ class TargetWorker:
                 "error_number": result.error_number,
             },
         )
+
+
+def _with_step(result: AttemptResult, claim: TargetClaim, run: StepRun) -> AttemptResult:
+    """A success in the words of Azure elastic jobs, which people search their history for."""
+    if result.outcome is not Outcome.SUCCEEDED:
+        return result
+    target = f"(server '{claim.server_name}', database '{claim.database_name}')"
+    return replace(result, message=f"Step {run.step.step_id} succeeded execution on target {target}.")
 
 
 def _variables(run: StepRun) -> ScriptVariables:

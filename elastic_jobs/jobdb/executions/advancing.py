@@ -77,9 +77,27 @@ def _finish_step(connection: Connection, database: JobDatabase, run: Row[Any], s
         update(step_executions)
         .where(step_executions.c.id == step.id, reachable(Level.STEP, end), ~active.exists())
         .where(step_executions.c.lifecycle == Lifecycle.WAITING_FOR_CHILD_JOB_EXECUTIONS)
-        .values(**into(database, end), dispatch_time=None, last_message=_step_message(step.step_id, end, children)),
+        .values(
+            **into(database, end),
+            dispatch_time=None,
+            last_message=_step_message(step.step_id, end, children) + _example(connection, step, end),
+        ),
     )
     return end if moved else None
+
+
+def _example(connection: Connection, step: Row[Any], end: Lifecycle) -> str:
+    """One target that made the step end badly, so that the first look at a run already says why."""
+    if end not in {Lifecycle.FAILED, Lifecycle.TIMED_OUT}:
+        return ""
+    target = target_executions.c
+    first = connection.execute(
+        select(target.server_name, target.database_name, target.last_message)
+        .where(target.step_execution_id == step.id, target.lifecycle == end)
+        .order_by(target.end_time)
+        .limit(1)
+    ).one()
+    return f" First of them: server '{first.server_name}', database '{first.database_name}': {first.last_message}"
 
 
 def _finish_job(connection: Connection, database: JobDatabase, run: Row[Any]) -> None:

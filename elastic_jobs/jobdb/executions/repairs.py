@@ -17,7 +17,7 @@ from elastic_jobs.jobdb.executions.common import UNCLAIMED, WAITING, YES, change
 from elastic_jobs.jobdb.executions.outcomes import LOST_LIMIT
 from elastic_jobs.jobdb.tables import jobs
 
-RESEND_AFTER = timedelta(seconds=60)
+RESEND_AFTER = timedelta(seconds=20)
 """A row whose message was sent this long ago and that nobody claimed has lost its message; it is sent again. A doubled
 message is harmless, so this only has to be longer than the usual wait in the queue."""
 
