@@ -7,9 +7,9 @@ import azure.functions as func
 from elastic_jobs.agent.messages import STEPS_QUEUE, TARGETS_QUEUE
 from elastic_jobs.agent.runtime import runtime
 from elastic_jobs.api.app import lazy_app
+from elastic_jobs.api.functions import functions_app
 
-# Anonymous for the host: the API checks every caller's bearer token itself and fails closed.
-app = func.AsgiFunctionApp(app=lazy_app(lambda: runtime().services), http_auth_level=func.AuthLevel.ANONYMOUS)
+app = functions_app(lazy_app(lambda: runtime().services))
 
 
 @app.function_name("tick")
@@ -23,12 +23,12 @@ async def tick(timer: func.TimerRequest) -> None:
 @app.function_name("expand_step")
 @app.queue_trigger(arg_name="message", queue_name=STEPS_QUEUE, connection="AzureWebJobsStorage")
 async def expand_step(message: func.QueueMessage) -> None:
-    """Resolve a step's target group and plan its targets."""
-    await runtime().expand_step(STEPS_QUEUE, message.get_body().decode())
+    """Resolve a step's target group and plan its targets, or start what a schedule has due at this instant."""
+    await runtime().handle(message.get_body().decode(errors="replace"))
 
 
 @app.function_name("run_target")
 @app.queue_trigger(arg_name="message", queue_name=TARGETS_QUEUE, connection="AzureWebJobsStorage")
 async def run_target(message: func.QueueMessage) -> None:
     """Run a step's script on a target database."""
-    await runtime().run_target(TARGETS_QUEUE, message.get_body().decode())
+    await runtime().handle(message.get_body().decode(errors="replace"))

@@ -62,6 +62,9 @@ class Settings:
     heartbeat: timedelta
     """How often an instance renews its claims and learns of cancellations."""
 
+    keep_history: timedelta
+    """How long executions are kept after their end."""
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Read and check the settings.
@@ -91,6 +94,7 @@ class Settings:
             instance_concurrency=read.number("INSTANCE_CONCURRENCY", 128, least=1),
             lease=timedelta(seconds=read.number("LEASE_SECONDS", 30, least=2)),
             heartbeat=timedelta(seconds=read.number("HEARTBEAT_SECONDS", 2, least=1)),
+            keep_history=timedelta(days=read.number("HISTORY_DAYS", 45, least=1)),
         )
         settings._check_together()
         return settings

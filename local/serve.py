@@ -1,6 +1,7 @@
 """``make serve``: the whole stack until Ctrl-C (SIGINT) or SIGTERM. Writes ``.local/endpoint.json``.
 
-Options are environment variables: PORT, DATABASES (a number), WORKERS, JOB_DATABASE_URL, TARGET_SQL.
+Options are environment variables: PORT, DATABASES (a number), WORKERS, JOB_DATABASE_URL, TARGET_SQL. A folder given as
+the argument takes the place of ``.local``.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ from pathlib import Path
 from local.real_server import RealServer
 from local.stack import ROOT, Stack, StackError, StackOptions, write_private
 
-FOLDER = ROOT / ".local" / "serve"
-ENDPOINT_FILE = ROOT / ".local" / "endpoint.json"
+FOLDER = ROOT / ".local"
 DEFAULT_PORT = 7071
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Serve; exit code 0 when asked to stop, 1 when something could not start or died, with a sentence."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    folder = Path(arguments[0]) if arguments else FOLDER
     try:
-        options = read_options(os.environ)
-        with _only_one(FOLDER):
-            return _serve(options, stop)
+        options = read_options(os.environ, folder / "serve")
+        with _only_one(options.folder):
+            return _serve(options, folder / "endpoint.json", stop)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _serve(options: StackOptions, stop: threading.Event) -> int:
+def _serve(options: StackOptions, endpoint_file: Path, stop: threading.Event) -> int:
     with Stack(options, print) as stack:
         endpoint = stack.endpoint()
-        write_private(ENDPOINT_FILE, json.dumps(endpoint, indent=2) + "\n")
+        write_private(endpoint_file, json.dumps(endpoint, indent=2) + "\n")
         try:
-            print(f"\nThe management API listens on {endpoint['api']}; how to reach everything: {ENDPOINT_FILE}")
+            print(f"\nThe management API listens on {endpoint['api']}; how to reach everything: {endpoint_file}")
             print("Stop with Ctrl-C.", flush=True)
             make = _Make.parent()
             while not stop.wait(0.5):
@@ -53,13 +54,13 @@ def _serve(options: StackOptions, stop: threading.Event) -> int:
                 if dead is not None:
                     raise StackError(dead)
         finally:
-            ENDPOINT_FILE.unlink(missing_ok=True)
+            endpoint_file.unlink(missing_ok=True)
             print("Stopping ...", flush=True)
     print("Stopped.")
     return 0
 
 
-def read_options(env: Mapping[str, str]) -> StackOptions:
+def read_options(env: Mapping[str, str], folder: Path) -> StackOptions:
     """The options of ``make serve`` from the environment.
 
     Raises:
@@ -71,7 +72,7 @@ def read_options(env: Mapping[str, str]) -> StackOptions:
     except ValueError as error:
         raise StackError(str(error)) from None
     return StackOptions(
-        folder=FOLDER,
+        folder=folder,
         port=_number(env, "PORT", DEFAULT_PORT, least=0),
         databases=tuple(f"database{n}" for n in range(1, _number(env, "DATABASES", 2, least=1) + 1)),
         workers=_number(env, "WORKERS", 2, least=1),
@@ -125,4 +126,4 @@ class _Make:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

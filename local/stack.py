@@ -146,8 +146,8 @@ class Stack:
         """A sentence about a part that has died, or None while all live. The host mends dead workers itself."""
         if self.host is not None and not self.host.running:
             return f"The Functions host ended with code {self.host.returncode}; its log is {self.host.log_path}."
-        if self.emulator is not None and self.emulator.process.poll() is not None:
-            return "The SQL Server emulator ended; start again."
+        if self.emulator is not None and not self.emulator.process.running:
+            return f"The SQL Server emulator ended; its log is {self.emulator.process.log_path}."
         if not self.azurite.running:
             return f"Azurite ended; its log is in {self.options.folder / 'azurite'}."
         return None

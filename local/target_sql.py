@@ -14,7 +14,7 @@ def connect(sql: Mapping[str, Any], database: str) -> pyodbc.Connection:
     """A connection in autocommit to a database of the ``sql`` part of an endpoint file."""
     password = str(sql["password"]).replace("}", "}}")
     return pyodbc.connect(
-        f"Driver={{{find_driver()}}};Server=tcp:{sql['host']},{sql['port']};Database={database};UID={sql['user']};"
+        f"Driver={find_driver()};Server=tcp:{sql['host']},{sql['port']};Database={database};UID={sql['user']};"
         f"PWD={{{password}}};Encrypt=yes;TrustServerCertificate=yes",
         autocommit=True,
         timeout=15,

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.outbox import Outbox
 from elastic_jobs.domain.lifecycle import Level
+from elastic_jobs.domain.ports import Clock
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.executions import repairs
 from elastic_jobs.jobdb.executions.due import Duties
+from elastic_jobs.jobdb.executions.purging import purge_some
+
+PURGE_TRANSACTIONS = 200
+"""Transactions of purging per tick; what is left over is for the next one."""
 
 _log = logging.getLogger(__name__)
 
@@ -17,8 +24,11 @@ _log = logging.getLogger(__name__)
 class Caretaker:
     """Called by the tick with the duties that have work."""
 
-    def __init__(self, database: JobDatabase, outbox: Outbox, flow: Flow) -> None:
-        self._database, self._outbox, self._flow = database, outbox, flow
+    def __init__(
+        self, database: JobDatabase, outbox: Outbox, flow: Flow, clock: Clock, *, keep_history: timedelta
+    ) -> None:
+        self._database, self._outbox, self._flow, self._clock = database, outbox, flow, clock
+        self._keep_history = keep_history
 
     def run_once(self, duties: Duties) -> None:
         """Do what is due, in the order in which one thing can lead to the next."""
@@ -33,8 +43,27 @@ class Caretaker:
                 stranded = repairs.stranded_runs(connection)
             self._flow.advance(stranded)
         if duties.deletions:
+            self._delete_jobs()
+        if duties.history:
+            self._purge(self.oldest(), None)
+
+    def oldest(self) -> datetime:
+        """History from before this instant may go."""
+        return self._clock.now() - self._keep_history
+
+    def _delete_jobs(self) -> None:
+        with self._database.read() as connection:
+            gone = repairs.jobs_to_delete(connection)
+        for job_id in gone:
+            self._purge(datetime.max.replace(tzinfo=UTC), job_id)
             with self._database.write() as connection:
-                repairs.delete_marked_jobs(connection)
+                repairs.delete_job(connection, job_id)
+
+    def _purge(self, day: datetime, job_id: UUID | None) -> None:
+        for _ in range(PURGE_TRANSACTIONS):
+            with self._database.write() as connection:
+                if not purge_some(connection, day, job_id):
+                    return
 
     def _take_back_claims(self) -> None:
         for level in (Level.TARGET, Level.STEP):

@@ -7,22 +7,56 @@ the properties of a JSON body overwrite metadata of the same name.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 STEPS_QUEUE = "elastic-jobs-steps"
 TARGETS_QUEUE = "elastic-jobs-targets"
 
-_KEYS = {STEPS_QUEUE: "step", TARGETS_QUEUE: "target"}
+
+@dataclass(frozen=True)
+class WakeStep:
+    """Somebody should resolve a step's target group. Travels in the steps queue."""
+
+    step_execution_id: UUID
 
 
-def encode(queue: str, row_id: UUID) -> str:
-    """The message that wakes somebody up for a row."""
-    return json.dumps({_KEYS[queue]: str(row_id)})
+@dataclass(frozen=True)
+class WakeTarget:
+    """Somebody should run a step's script on a target. Travels in the targets queue."""
+
+    target_execution_id: UUID
 
 
-def decode(queue: str, body: str) -> UUID | None:
-    """The row that a message names; None for a message that is none of ours (forged or of another version)."""
+@dataclass(frozen=True)
+class Alarm:
+    """A schedule is due at this instant. Travels, delayed, in the steps queue."""
+
+    due: datetime
+
+
+Message = WakeStep | WakeTarget | Alarm
+
+
+def encode(message: Message) -> str:
+    """The body of a message."""
+    if isinstance(message, WakeStep):
+        return json.dumps({"step": str(message.step_execution_id)})
+    if isinstance(message, WakeTarget):
+        return json.dumps({"target": str(message.target_execution_id)})
+    return json.dumps({"due": message.due.isoformat()})
+
+
+def decode(body: str) -> Message | None:
+    """The message in a body; None when it is none of ours (forged, or of another version)."""
     try:
-        return UUID(json.loads(body)[_KEYS[queue]])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        ((key, value),) = json.loads(body).items()
+        if key == "step":
+            return WakeStep(UUID(value))
+        if key == "target":
+            return WakeTarget(UUID(value))
+        due = datetime.fromisoformat(value) if key == "due" else None
+    except (ValueError, TypeError, AttributeError):
         return None
+    return Alarm(due) if due is not None and due.tzinfo is not None else None

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
 
-from elastic_jobs.agent.messages import STEPS_QUEUE, TARGETS_QUEUE, encode
+from elastic_jobs.agent.messages import STEPS_QUEUE, TARGETS_QUEUE, Alarm, Message, WakeStep, WakeTarget, encode
 
 _log = logging.getLogger(__name__)
 
@@ -28,12 +28,13 @@ class Outbox(Protocol):
 
     def wake_targets(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None: ...
 
+    def alarm(self, due: datetime, delay: timedelta) -> None: ...
+
 
 class StorageOutbox:
     """The outbox over a storage account: a connection string, or its queue service's URI with the app's identity."""
 
     def __init__(self, *, connection_string: str, queue_uri: str, credential: TokenCredential | None) -> None:
-        # The host decodes base64 unless told otherwise, so the client encodes it.
         if connection_string:
             self._service = QueueServiceClient.from_connection_string(connection_string)
         else:
@@ -43,44 +44,51 @@ class StorageOutbox:
         self._clients: dict[str, QueueClient] = {}
 
     def wake_steps(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None:
-        self._send(STEPS_QUEUE, ids, delay)
+        self._send(STEPS_QUEUE, [WakeStep(row_id) for row_id in ids], delay)
 
     def wake_targets(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None:
-        self._send(TARGETS_QUEUE, ids, delay)
+        self._send(TARGETS_QUEUE, [WakeTarget(row_id) for row_id in ids], delay)
+
+    def alarm(self, due: datetime, delay: timedelta) -> None:
+        self._send(STEPS_QUEUE, [Alarm(due)], delay)
 
     def close(self) -> None:
         """Wait for messages that are being sent."""
         self._pool.shutdown()
 
-    def _send(self, queue: str, ids: Iterable[UUID], delay: timedelta) -> None:
-        bodies = [encode(queue, row_id) for row_id in ids]
-        failures = [error for error in self._pool.map(lambda body: self._send_one(queue, body, delay), bodies) if error]
+    def _send(self, queue: str, messages: list[Message], delay: timedelta) -> None:
+        if len(messages) == 1:
+            answers = [self._send_one(queue, messages[0], delay)]
+        else:
+            answers = list(self._pool.map(lambda message: self._send_one(queue, message, delay), messages))
+        failures = [error for error in answers if error is not None]
         if failures:
             _log.warning(
                 "%d of %d messages could not be sent to queue %s; the tick sends them again. First reason: %s",
                 len(failures),
-                len(bodies),
+                len(messages),
                 queue,
                 failures[0],
                 extra={"action": "send_failed", "queue": queue},
             )
 
-    def _send_one(self, queue: str, body: str, delay: timedelta) -> Exception | None:
-        client = self._client(queue)
-        seconds = round(delay.total_seconds())
+    def _send_one(self, queue: str, message: Message, delay: timedelta) -> Exception | None:
+        body, seconds = encode(message), int(delay.total_seconds())
         try:
+            client = self._client(queue)
             try:
                 client.send_message(body, visibility_timeout=seconds)
             except ResourceNotFoundError:
                 client.create_queue()
                 client.send_message(body, visibility_timeout=seconds)
-        except AzureError as error:
+        except (AzureError, RuntimeError) as error:  # RuntimeError: the process is ending and starts no more threads
             return error
         return None
 
     def _client(self, queue: str) -> QueueClient:
         with self._lock:
             if queue not in self._clients:
+                # The host decodes base64 unless told otherwise, so the client encodes it.
                 self._clients[queue] = self._service.get_queue_client(
                     queue, message_encode_policy=TextBase64EncodePolicy()
                 )

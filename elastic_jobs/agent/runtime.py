@@ -14,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TypeVar
-from uuid import UUID
 
 from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
@@ -24,7 +23,7 @@ from elastic_jobs.agent.control import Control
 from elastic_jobs.agent.expander import StepExpander
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.logins import Logins
-from elastic_jobs.agent.messages import decode
+from elastic_jobs.agent.messages import Alarm, WakeStep, WakeTarget, decode
 from elastic_jobs.agent.outbox import StorageOutbox
 from elastic_jobs.agent.registry import Registry
 from elastic_jobs.agent.scheduler import Scheduler
@@ -76,10 +75,10 @@ class Runtime:
         connector = Connector(ConnectOptions.from_settings(settings))
         logins = Logins(self.database, self.sealer, ManagedIdentityTokens(self.clock))
         self.control = Control(self.database, self.outbox, flow, self.clock, self.ids)
-        self.scheduler = Scheduler(self.database, self.outbox, Caretaker(self.database, self.outbox, flow), self.ids)
+        caretaker = Caretaker(self.database, self.outbox, flow, self.clock, keep_history=settings.keep_history)
+        self.scheduler = Scheduler(self.database, self.outbox, caretaker, self.clock, self.ids, pause=time.sleep)
         self._expander = StepExpander(self.database, connector, logins, names, registry, self.outbox, flow, self.ids)
         self._worker = TargetWorker(self.database, connector, logins, registry, self.outbox, flow, self.ids)
-
         self.services = Services(
             settings=settings,
             database=self.database,
@@ -89,7 +88,6 @@ class Runtime:
             check_server=self.servers.require,
             control=self.control,
         )
-
         if settings.agent_name:
             with self.database.write() as connection:
                 edit = self.services.edit("deployment settings")
@@ -108,22 +106,20 @@ class Runtime:
         """Do what is due."""
         await self._in(self._duty_threads, lambda: self.scheduler.run_once(self.clock.now()))
 
-    async def expand_step(self, queue: str, body: str) -> None:
-        """Work on a message of the steps queue."""
-        await self._handle(self._duty_threads, self._expander.handle, queue, body)
-
-    async def run_target(self, queue: str, body: str) -> None:
-        """Work on a message of the targets queue."""
-        await self._handle(self._target_threads, self._worker.handle, queue, body)
-
-    async def _handle(
-        self, threads: ThreadPoolExecutor, service: Callable[[UUID], None], queue: str, body: str
-    ) -> None:
-        row_id = decode(queue, body)
-        if row_id is None:
-            _log.warning("A message in queue %s names no row; it is dropped.", queue, extra={"action": "bad_message"})
-            return
-        await self._in(threads, lambda: service(row_id))
+    async def handle(self, body: str) -> None:
+        """Do what a queue message says; drop one that is none of ours, because it can only be forged or outdated."""
+        message = decode(body)
+        if isinstance(message, WakeTarget):
+            target = message.target_execution_id
+            await self._in(self._target_threads, lambda: self._worker.handle(target))
+        elif isinstance(message, WakeStep):
+            step = message.step_execution_id
+            await self._in(self._duty_threads, lambda: self._expander.handle(step))
+        elif isinstance(message, Alarm):
+            due = message.due
+            await self._in(self._duty_threads, lambda: self.scheduler.alarm(due))
+        else:
+            _log.warning("A queue message names nothing to do; it is dropped.", extra={"action": "bad_message"})
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)

@@ -104,7 +104,7 @@ class TargetWorker:
             timeout_seconds=timeout,
             stop=attempt.stop,
         ) as work:
-            result = _with_step(attempt.run(), claim, run)
+            result = self._in_words(attempt.run(), claim, run)
             # Still watched: while the job database does not answer, only a renewed claim may be recorded later.
             return self._record(claim, run, result, work=work)
 
@@ -171,6 +171,14 @@ class TargetWorker:
         with self._database.read() as connection:
             return load_step_run(connection, step_execution_id)
 
+    def _in_words(self, result: AttemptResult, claim: TargetClaim, run: StepRun) -> AttemptResult:
+        """A success in the words of Azure elastic jobs, which people search their history for."""
+        if result.outcome is not Outcome.SUCCEEDED:
+            return result
+        server = self._connector.servers.names.short(claim.server_name)
+        target = f"(server '{server}', database '{claim.database_name}')"
+        return replace(result, message=f"Step {run.step.step_id} succeeded execution on target {target}.")
+
     def _tell(self, claim: TargetClaim, result: AttemptResult, recorded: outcomes.Recorded | None) -> None:
         _log.info(
             "Attempt %d on server '%s', database '%s' ended: %s.",
@@ -186,14 +194,6 @@ class TargetWorker:
                 "error_number": result.error_number,
             },
         )
-
-
-def _with_step(result: AttemptResult, claim: TargetClaim, run: StepRun) -> AttemptResult:
-    """A success in the words of Azure elastic jobs, which people search their history for."""
-    if result.outcome is not Outcome.SUCCEEDED:
-        return result
-    target = f"(server '{claim.server_name}', database '{claim.database_name}')"
-    return replace(result, message=f"Step {run.step.step_id} succeeded execution on target {target}.")
 
 
 def _variables(run: StepRun) -> ScriptVariables:

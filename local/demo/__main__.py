@@ -1,4 +1,4 @@
-"""Starts a stack of its own, runs the tutorial against it and stops the stack again. Exit code 1: a sentence says why."""
+"""Starts a stack of its own, runs the tutorial against it and stops it again. Exit code 1: a sentence says why."""
 
 from __future__ import annotations
 

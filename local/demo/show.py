@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -24,6 +25,8 @@ class Screen:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
+        if not self.console.is_terminal:
+            self.console.width = 120  # a log file has no width of its own
         self._step = 0
 
     def step(self, title: str) -> None:
@@ -42,9 +45,10 @@ class Screen:
         return f"[{colour}]{state}[/]" if colour else state
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE)
         for column in columns:
-            table.add_column(column, overflow="fold")
+            # Sentences wrap between words; names and states stay in one piece.
+            table.add_column(column, no_wrap=column != "Last message")
         for row in rows:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
         self.console.print(table)

@@ -246,7 +246,7 @@ class Tutorial:
             target = properties.get("target") or {}
             rows.append(
                 (
-                    execution["name"],
+                    execution["name"].split("-")[0],
                     properties.get("stepName"),
                     target.get("databaseName"),
                     self._screen.lifecycle(properties["lifecycle"]),

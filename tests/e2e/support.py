@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import pyodbc
@@ -56,16 +56,16 @@ class Bench:
             **fields,
         }
 
-    def job(self, script: str, *members: dict[str, object], **step: object) -> str:
+    def job(self, script: str, *members: Mapping[str, object], **step: Any) -> str:
         """A new job with one step over a group of these members; its name. Without retries unless asked for."""
         name = f"job{next(_numbers)}"
-        self.api.put(f"/targetGroups/{name}", {"members": list(members)})
+        self.api.put(f"/targetGroups/{name}", {"members": [dict(member) for member in members]})
         self.api.put(f"/jobs/{name}", {})
         self.add_step(name, script, name, **step)
         return name
 
-    def add_step(self, job: str, script: str, group: str, *, name: str = "step1", **step: object) -> None:
-        options = {"retryAttempts": 0, **step.pop("executionOptions", {})}  # type: ignore[dict-item]  # a JSON object
+    def add_step(self, job: str, script: str, group: str, *, name: str = "step1", **step: Any) -> None:
+        options = {"retryAttempts": 0, **step.pop("executionOptions", {})}
         self.api.put(
             f"/jobs/{job}/steps/{name}",
             {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from local.api_client import ApiError
-from tests.e2e.support import TARGET_SERVER, Bench, wait_for
+from local.stack import TARGET_SERVER
+from tests.e2e.support import Bench, wait_for
 
 
 def test_division_by_zero_without_an_output_table_fails_and_names_8134(bench: Bench) -> None:

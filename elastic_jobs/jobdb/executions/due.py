@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
 
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions.common import NO, YES
+from elastic_jobs.jobdb.executions.purging import ended_before
 from elastic_jobs.jobdb.executions.repairs import overdue, stranded
 from elastic_jobs.jobdb.tables import agent, jobs
+from elastic_jobs.jobdb.types import UtcDateTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +34,22 @@ class Duties:
     """A run could go on but nobody moved it."""
     deletions: bool
     """A job is marked for deletion."""
+    history: bool
+    """A run ended so long ago that it may go."""
+    next_run_time: datetime | None
+    """When a schedule is due next; None: never."""
 
     @property
     def any(self) -> bool:
-        return any(vars(self).values())
+        """Whether there is something to do now."""
+        return any(value for name, value in vars(self).items() if name != "next_run_time")
 
 
-def find_duties(connection: Connection, database: JobDatabase, now: datetime) -> Duties:
-    """Ask, in one statement, what there is to do. ``now`` is the instance's clock, for the schedules."""
+def find_duties(connection: Connection, database: JobDatabase, now: datetime, oldest: datetime) -> Duties:
+    """Ask, in one statement, what there is to do.
+
+    now: the instance's clock, for the schedules. oldest: history from before it may go.
+    """
     job, step, target = jobs.c, step_executions.c, target_executions.c
     used = select(func.count()).select_from(target_executions).where(target.dispatch_time.is_not(None))
     ready = exists().where(
@@ -62,8 +72,13 @@ def find_duties(connection: Connection, database: JobDatabase, now: datetime) ->
         "slots": and_(or_(ready, due_retry, in_line), free),
         "runs": exists(select(job_executions.c.id).where(stranded())),
         "deletions": exists().where(job.delete_time.is_not(None)),
+        "history": exists(select(job_executions.c.id).where(ended_before(oldest))),
     }
+    upcoming = select(func.min(job.next_run_time)).where(job.delete_time.is_(None)).scalar_subquery()
     row = connection.execute(
-        select(*(case((condition, YES), else_=NO).label(name) for name, condition in conditions.items()))
+        select(
+            *(case((condition, YES), else_=NO).label(name) for name, condition in conditions.items()),
+            type_coerce(upcoming, UtcDateTime).label("next_run_time"),
+        )
     ).one()
-    return Duties(**{name: bool(getattr(row, name)) for name in conditions})
+    return Duties(**{name: bool(getattr(row, name)) for name in conditions}, next_run_time=row.next_run_time)

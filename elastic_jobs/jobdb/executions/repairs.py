@@ -129,11 +129,12 @@ def stranded_runs(connection: Connection) -> list[UUID]:
     return list(connection.execute(select(job_executions.c.id).where(stranded()).limit(1000)).scalars())
 
 
-def delete_marked_jobs(connection: Connection) -> int:
-    """Remove the jobs whose deletion was forced and whose runs have ended, with their history."""
+def jobs_to_delete(connection: Connection) -> list[UUID]:
+    """The jobs whose deletion was forced and whose runs have all ended."""
     active = exists().where(job_executions.c.job_id == jobs.c.id, job_executions.c.is_active == YES)
-    gone = connection.execute(select(jobs.c.id).where(jobs.c.delete_time.is_not(None), ~active)).scalars().all()
-    for job_id in gone:
-        connection.execute(delete(job_executions).where(job_executions.c.job_id == job_id))
-        connection.execute(delete(jobs).where(jobs.c.id == job_id))
-    return len(gone)
+    return list(connection.execute(select(jobs.c.id).where(jobs.c.delete_time.is_not(None), ~active)).scalars())
+
+
+def delete_job(connection: Connection, job_id: UUID) -> None:
+    """Remove a job that is marked for deletion, with its versions and steps; its history must be gone."""
+    connection.execute(delete(jobs).where(jobs.c.id == job_id, jobs.c.delete_time.is_not(None)))

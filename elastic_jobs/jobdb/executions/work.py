@@ -1,4 +1,4 @@
-"""What a worker has to know of a step execution before it can work on it. All of it is frozen once the run has begun."""
+"""What a worker has to know of a step execution before it can work on it. All of it is frozen once the run began."""
 
 from __future__ import annotations
 

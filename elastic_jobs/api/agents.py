@@ -1,0 +1,170 @@
+"""The job agent: PUT answers at once (200 or 201), which every client takes for a finished operation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from sqlalchemy import Connection
+
+from elastic_jobs.api.bodies import AgentBody, AgentUpdateBody, IdentityBody, SkuBody
+from elastic_jobs.api.context import DEFINE, READ, Call, Context, Json, saved
+from elastic_jobs.api.envelope import listing
+from elastic_jobs.domain.model import Agent, Identity
+from elastic_jobs.errors import InvalidDefinitionError
+from elastic_jobs.jobdb.definitions import agent as agents
+from elastic_jobs.jobdb.definitions.checks import invalid
+
+router = APIRouter(tags=["agent"])
+server_router = APIRouter(tags=["agent"])
+DEFAULT_SKU = "JA100"
+_IDENTITY_ID = re.compile(
+    r"/subscriptions/[^/]+/resourcegroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+",
+    re.IGNORECASE,
+)
+_TAGS, _TAG_NAME, _TAG_VALUE = 50, 512, 256
+"""Azure's own limits for tags of a resource."""
+
+
+@server_router.get("/jobAgents", dependencies=[READ])
+def list_agents(call: Call) -> Json:
+    """The agent of this server, if there is one."""
+    with call.read() as connection:
+        found = agents.find_agent(connection)
+    return Json(listing([] if found is None else [call.envelope(found).agent()], None))
+
+
+@router.get("", dependencies=[READ])
+def get_agent(call: Call) -> Json:
+    with call.read() as connection:
+        agent = call.agent(connection)
+    return Json(call.envelope(agent).agent())
+
+
+@router.put("", dependencies=[DEFINE])
+def put_agent(call: Call, body: AgentBody) -> Json:
+    """Create the agent or change it. An absent sku or identity of an existing agent stays as it is."""
+    with call.write() as connection:
+        current = agents.find_agent(connection)
+        name = _name(call, body, current)
+        if call.address.is_arm or body.properties.database_id is not None:
+            references = call.references(current or Agent(name=name, location=body.location))
+            references.check_database(body.properties.database_id)
+        base = current or Agent(name=name, location=body.location)
+        wanted = replace(base, name=name, location=_location(body.location), tags=_tags(body.tags))
+        agent, created = _save(connection, call, wanted, body.sku, body.identity)
+    return saved(call.envelope(agent).agent(), created=created)
+
+
+@router.patch("", dependencies=[DEFINE])
+def patch_agent(call: Call, body: AgentUpdateBody) -> Json:
+    """Change tags (all of them at once), sku or identity."""
+    with call.write() as connection:
+        current = call.agent(connection)
+        wanted = current if body.tags is None else replace(current, tags=_tags(body.tags))
+        agent, _ = _save(connection, call, wanted, body.sku, body.identity)
+    return Json(call.envelope(agent).agent())
+
+
+@router.delete("", dependencies=[DEFINE])
+def delete_agent(call: Call) -> Response:
+    """Delete the agent with all its definitions and history; 204 when there was none of this name."""
+    with call.write() as connection:
+        found = agents.find_agent(connection)
+        wanted = call.address.agent_name
+        if found is None or (wanted is not None and wanted.casefold() != found.name.casefold()):
+            return Response(status_code=204)
+        agents.delete_agent(connection, call.edit)
+    return Response(status_code=200)
+
+
+def _save(
+    connection: Connection, call: Context, wanted: Agent, sku: SkuBody | None, identity: IdentityBody | None
+) -> tuple[Agent, bool]:
+    if sku is not None:
+        name, capacity = _tier(sku, call.services.settings.maximum_capacity)
+        wanted = replace(wanted, sku_name=name, capacity=capacity)
+    if identity is not None:
+        wanted = replace(wanted, identity=_identity(identity))
+    return agents.save_agent(connection, call.edit, wanted)
+
+
+def _name(call: Context, body: AgentBody, current: Agent | None) -> str:
+    if call.address.agent_name is not None:
+        return call.address.agent_name
+    name = body.name or (current.name if current else call.services.settings.agent_name)
+    if not name:
+        raise invalid("The job agent needs a name; give it as the property 'name'.")
+    return name
+
+
+def _location(location: str) -> str:
+    if not 1 <= len(location.strip()) <= 128:
+        raise invalid("The location of the job agent must have 1 to 128 characters, for example westeurope.")
+    return location.strip()
+
+
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    if len(tags) > _TAGS or any(len(key) > _TAG_NAME or len(value) > _TAG_VALUE for key, value in tags.items()):
+        raise invalid(
+            f"At most {_TAGS} tags are allowed, with names of {_TAG_NAME} and values of {_TAG_VALUE} characters."
+        )
+    return tags
+
+
+def _tier(sku: SkuBody, largest: int) -> tuple[str, int]:
+    if not sku.name:
+        raise InvalidDefinitionError("Sku name is required; use for example JA100.", "MissingSkuName")
+    name, capacity = agents.capacity_of(sku.name, largest)
+    if sku.capacity is not None and sku.capacity != capacity:
+        raise InvalidDefinitionError(
+            f"The sku {name} has the capacity {capacity}, not {sku.capacity}; leave the capacity out or correct it.",
+            "SkuMismatchingNameCapacity",
+        )
+    return name, capacity
+
+
+def _identity(body: IdentityBody) -> Identity | None:
+    """The one user-assigned identity that an agent can have, or None.
+
+    Raises:
+        InvalidDefinitionError: with the documented codes.
+    """
+    if body.tenant_id is not None:
+        raise InvalidDefinitionError("The tenantId of an identity cannot be specified.", "InvalidIdentityTenantId")
+    if not body.type:
+        raise InvalidDefinitionError("The type of the identity is missing.", "MissingIdentityType")
+    kind = body.type.lower()
+    given = {key: value for key, value in body.user_assigned_identities.items() if value is not None}
+    if kind == "none":
+        return None
+    if kind != "userassigned":
+        raise InvalidDefinitionError(
+            f"The identity type '{body.type}' is not supported; use None or UserAssigned.", "InvalidIdentityType"
+        )
+    if not given:
+        raise InvalidDefinitionError("A user-assigned identity must be named.", "MissingUserAssignedIdentities")
+    if len(given) > 1:
+        raise InvalidDefinitionError("A job agent can have one identity only.", "MultipleIdentitiesOnJobAgent")
+    resource_id, values = next(iter(given.items()))
+    if len(resource_id) > 512 or not _IDENTITY_ID.fullmatch(resource_id):
+        raise InvalidDefinitionError(
+            "The user-assigned identity must be named by its resource id, which ends in "
+            "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>.",
+            "InvalidResourceId",
+        )
+    return Identity(resource_id=resource_id, client_id=_client_id(values))
+
+
+def _client_id(values: Any) -> str | None:
+    """Azure answers the client id; here it may be given, because nothing else could look it up."""
+    given = values.get("clientId") if isinstance(values, dict) else None
+    if given is None:
+        return None
+    try:
+        return str(UUID(str(given)))
+    except ValueError:
+        raise invalid("The clientId of the identity is no GUID.") from None

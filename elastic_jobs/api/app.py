@@ -1,0 +1,109 @@
+"""The management API as one ASGI app: the same under the Functions worker and under uvicorn."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from uuid import uuid4
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from elastic_jobs.api import agents, credentials, executions, health, jobs, steps, target_groups
+from elastic_jobs.api.auth import authenticator_for
+from elastic_jobs.api.context import Json
+from elastic_jobs.api.errors import to_answer
+from elastic_jobs.api.middleware import Gate
+from elastic_jobs.api.paths import ARM_PREFIX, SERVER_PREFIX, SHORT_PREFIX, arm_address, server_address, short_address
+from elastic_jobs.api.services import Services
+
+_BELOW_AGENT = (
+    agents.router,
+    credentials.router,
+    target_groups.router,
+    jobs.router,
+    steps.router,
+    executions.router,
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the API. Nothing is connected to yet.
+
+    Raises:
+        SettingsError: the settings name no way of authentication.
+    """
+    app = FastAPI(
+        title="Elastic Jobs",
+        description="Run T-SQL scripts across many Azure SQL databases. The shapes are those of Azure's job agents.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        strict_content_type=False,
+        default_response_class=Json,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = services
+    for router in _BELOW_AGENT:
+        app.include_router(router, prefix=ARM_PREFIX, dependencies=[Depends(arm_address)])
+        app.include_router(router, prefix=SHORT_PREFIX, dependencies=[Depends(short_address)])
+    app.include_router(agents.server_router, prefix=SERVER_PREFIX, dependencies=[Depends(server_address)])
+    app.include_router(health.router)
+    for kind in (HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _hand_on)
+    app.add_middleware(Gate, authenticator=authenticator_for(services.settings), ids=services.ids)
+    return app
+
+
+def lazy_app(services: Callable[[], Services]) -> ASGIApp:
+    """The API, built at the first request: a Functions worker indexes functions before settings may be right.
+
+    A request that comes while ``services()`` fails is answered with 503; the next one tries again.
+    """
+    lock = threading.Lock()
+    built: list[FastAPI] = []
+
+    def app() -> FastAPI:
+        with lock:
+            if not built:
+                built.append(create_app(services()))
+        return built[0]
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        try:
+            ready = app()
+        except Exception as error:
+            answer = to_answer(error, str(uuid4()))
+            await Json(answer.body, answer.status, dict(answer.headers))(scope, receive, send)
+            return
+        await ready(scope, receive, send)
+
+    return serve
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """There is nothing to start or stop."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _hand_on(request: Request, error: Exception) -> Response:
+    """Lets the framework's own refusals come to the one mapper like everything else."""
+    del request
+    raise error
+
+
+def _operation_id(route: APIRoute) -> str:
+    prefix = "arm" if route.path_format.startswith("/subscriptions") else "short"
+    return f"{prefix}_{route.name}"

@@ -1,0 +1,176 @@
+"""The two spellings of every path: the full ARM path, and the short prefix ``/agent`` for people and the CLI.
+
+A request's path is rewritten before it is routed: fixed segments in their canonical case, names percent-encoded, so
+that a ``/`` inside a name does not part it. Handlers get names decoded (``Segment``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
+
+from fastapi import Depends, Path, Query
+from pydantic import BeforeValidator
+from starlette.requests import Request
+
+from elastic_jobs.api.errors import ApiError
+from elastic_jobs.settings import Settings
+
+SHORT_PREFIX = "/agent"
+SERVER_PREFIX = (
+    "/subscriptions/{subscription_id}/resourceGroups/{resource_group}/providers/Microsoft.Sql/servers/{server_name}"
+)
+ARM_PREFIX = SERVER_PREFIX + "/jobAgents/{agent_name}"
+_FIXED = {
+    word.lower(): word
+    for word in (
+        "subscriptions",
+        "resourceGroups",
+        "providers",
+        "Microsoft.Sql",
+        "servers",
+        "jobAgents",
+        "agent",
+        "credentials",
+        "targetGroups",
+        "jobs",
+        "steps",
+        "versions",
+        "executions",
+        "targets",
+        "messages",
+        "progress",
+        "start",
+        "cancel",
+        "health",
+        "openapi.json",
+    )
+}
+_PROVIDER = 5
+"""Place of ``Microsoft.Sql`` in an ARM path: the one fixed segment where names stand otherwise."""
+_API_VERSION = re.compile(r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-preview)?")
+_OLDEST_API_VERSION = "2017-03-01"
+
+
+def _decode(segment: Any) -> Any:
+    return unquote(segment) if isinstance(segment, str) else segment
+
+
+Segment = Annotated[str, BeforeValidator(_decode), Path()]
+"""A name in a path, decoded."""
+
+
+def route_path(raw_path: str) -> str:
+    """The path by which a request is routed, from the path as it was sent (percent-encoded, without the query)."""
+    segments = raw_path.split("/")[1:]
+    if len(segments) > 1 and segments[-1] == "":
+        segments.pop()
+    short = bool(segments) and unquote(segments[0]).lower() == SHORT_PREFIX[1:]
+    rewritten = []
+    for place, segment in enumerate(segments):
+        plain = unquote(segment)
+        fixed = place == 0 or place % 2 == (1 if short else 0) or (not short and place == _PROVIDER)
+        known = _FIXED.get(plain.lower()) if fixed else None
+        rewritten.append(known if known is not None else quote(plain, safe=""))
+    return "/" + "/".join(rewritten)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Which spelling a request used. ``agent_name``: the agent that the path names, None under the short prefix."""
+
+    agent_name: str | None = None
+    api_version: str | None = None
+
+    @property
+    def is_arm(self) -> bool:
+        return self.api_version is not None
+
+
+def check_api_version(value: str | None) -> str:
+    """The version that the client asked for; every one since 2017 gets the same answers.
+
+    Raises:
+        ApiError: 400, it is missing or is no such version.
+    """
+    if not value:
+        raise ApiError(
+            400,
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        )
+    if not _API_VERSION.fullmatch(value) or value[:10] < _OLDEST_API_VERSION:
+        raise ApiError(
+            400,
+            "InvalidApiVersionParameter",
+            "The api-version is not one that is supported; use for example 2025-01-01.",
+        )
+    return value
+
+
+def check_server(settings: Settings, subscription_id: str, resource_group: str, server_name: str) -> None:
+    """Refuse the path of another subscription, resource group or server than the deployment's own.
+
+    Raises:
+        ApiError: 404.
+    """
+    own_subscription = subscription_id.lower() == str(settings.subscription_id)
+    if not own_subscription or server_name.lower() != settings.server_name.lower():
+        raise ApiError(
+            404,
+            "SubscriptionDoesNotHaveServer",
+            f"The subscription '{subscription_id}' does not have the server '{server_name}' in this deployment.",
+        )
+    if resource_group.lower() != settings.resource_group.lower():
+        raise ApiError(
+            404,
+            "ServerNotInSubscriptionResourceGroup",
+            f"The server '{server_name}' does not exist in the resource group '{resource_group}'.",
+        )
+
+
+ApiVersion = Annotated[str | None, Query(alias="api-version", description="Required: YYYY-MM-DD or YYYY-MM-DD-preview")]
+
+
+async def server_address(
+    request: Request,
+    subscription_id: Segment,
+    resource_group: Segment,
+    server_name: Segment,
+    api_version: ApiVersion = None,
+) -> None:
+    """A path below the server: it must be the deployment's own."""
+    version = check_api_version(api_version)
+    check_server(request.app.state.services.settings, subscription_id, resource_group, server_name)
+    request.state.address = Address(api_version=version)
+
+
+async def arm_address(
+    request: Request,
+    subscription_id: Segment,
+    resource_group: Segment,
+    server_name: Segment,
+    agent_name: Segment,
+    api_version: ApiVersion = None,
+) -> None:
+    """A path below an agent of that server; whether the agent is there shows when it is read."""
+    await server_address(request, subscription_id, resource_group, server_name, api_version)
+    request.state.address = Address(agent_name=agent_name, api_version=request.state.address.api_version)
+
+
+async def short_address(request: Request) -> None:
+    """A path under the short prefix."""
+    request.state.address = Address()
+
+
+async def current_address(request: Request) -> Address:
+    """The address that the prefix of the route told."""
+    address = request.state.address
+    if not isinstance(address, Address):
+        raise TypeError("The route was included without an address.")
+    return address
+
+
+CurrentAddress = Annotated[Address, Depends(current_address)]

@@ -1,0 +1,1 @@
+"""Where the passwords of credentials live, and how they are sealed."""

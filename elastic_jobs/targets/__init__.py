@@ -1,0 +1,1 @@
+"""Everything that touches a target server: connecting, enumerating, running scripts, writing output."""
