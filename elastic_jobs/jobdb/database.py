@@ -55,9 +55,7 @@ class JobDatabase:
 
     def _create_engine(self, url: str, pool_size: int) -> Engine:
         if not self.is_sqlite:
-            return create_engine(
-                url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True
-            )
+            return create_engine(url, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, hide_parameters=True)
         file = make_url(url).database
         if not file or file == ":memory:":
             raise SettingsError("JOB_DATABASE_URL must name a file: instances share the job database.")

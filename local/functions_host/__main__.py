@@ -32,7 +32,9 @@ def _parse(arguments: list[str] | None) -> HostOptions:
     parser.add_argument("--ready-file", type=Path, help="written when all workers serve: url, pid, workers")
     parser.add_argument("--grace", type=float, default=GRACE, help="seconds for running invocations when stopping")
     parser.add_argument(
-        "--message-lease-seconds", type=float, default=MESSAGE_LEASE,
+        "--message-lease-seconds",
+        type=float,
+        default=MESSAGE_LEASE,
         help="for tests: how long a message in progress stays hidden (the real host: 600)",
     )
     parser.add_argument("--verbose", action="store_true", help="log every invocation")
@@ -42,8 +44,16 @@ def _parse(arguments: list[str] | None) -> HostOptions:
     if parsed.message_lease_seconds < 1:
         parser.error("--message-lease-seconds must be at least 1")
     return HostOptions(
-        parsed.app, parsed.host_json, parsed.settings, parsed.host, parsed.port, parsed.workers, parsed.ready_file,
-        parsed.grace, parsed.message_lease_seconds, parsed.verbose,
+        parsed.app,
+        parsed.host_json,
+        parsed.settings,
+        parsed.host,
+        parsed.port,
+        parsed.workers,
+        parsed.ready_file,
+        parsed.grace,
+        parsed.message_lease_seconds,
+        parsed.verbose,
     )
 
 

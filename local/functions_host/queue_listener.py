@@ -62,8 +62,16 @@ class QueueListener:
     """Serves one queue-triggered function in one worker process."""
 
     def __init__(
-        self, function: BoundFunction, trigger: QueueTrigger, settings: QueueSettings, lease: float, *,
-        stores: Stores, invoker: Invoker, loop: asyncio.AbstractEventLoop, storage: Executor,
+        self,
+        function: BoundFunction,
+        trigger: QueueTrigger,
+        settings: QueueSettings,
+        lease: float,
+        *,
+        stores: Stores,
+        invoker: Invoker,
+        loop: asyncio.AbstractEventLoop,
+        storage: Executor,
     ) -> None:
         self.connection, self.queue = trigger.connection, trigger.queue
         self._function, self._settings, self._lease = function, settings, lease
@@ -204,7 +212,10 @@ class QueueListener:
         self._patiently(lambda: self._store.delete(received.id, held.pop_receipt))
         _log.error(
             "Message %s of queue %s was moved to %s after %d attempts.",
-            received.id, self.queue, self._poison.queue, received.dequeue_count,
+            received.id,
+            self.queue,
+            self._poison.queue,
+            received.dequeue_count,
         )
 
     def _patiently(self, operation: Callable[[], Any]) -> None:

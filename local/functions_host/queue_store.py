@@ -152,11 +152,16 @@ class Stores:
 def _received(item: QueueMessage) -> ReceivedMessage:
     """A message that was received, unlike one that was only sent, has all its fields."""
     fields: dict[str, Any] = {
-        "inserted_on": item.inserted_on, "expires_on": item.expires_on, "next_visible_on": item.next_visible_on,
+        "inserted_on": item.inserted_on,
+        "expires_on": item.expires_on,
+        "next_visible_on": item.next_visible_on,
     }
     return ReceivedMessage(
-        id=str(item.id), text=str(item.content), pop_receipt=str(item.pop_receipt),
-        dequeue_count=int(item.dequeue_count or 0), **fields,
+        id=str(item.id),
+        text=str(item.content),
+        pop_receipt=str(item.pop_receipt),
+        dequeue_count=int(item.dequeue_count or 0),
+        **fields,
     )
 
 

@@ -115,8 +115,15 @@ class Supervisor:
         reader, writer = os.pipe()
         options = self._options
         worker = WorkerOptions(
-            slot.number, os.getpid(), str(options.app.resolve()), str(options.host_json.resolve()),
-            str(self._state_directory.resolve()), self._socket.fileno(), writer, options.grace, options.message_lease,
+            slot.number,
+            os.getpid(),
+            str(options.app.resolve()),
+            str(options.host_json.resolve()),
+            str(self._state_directory.resolve()),
+            self._socket.fileno(),
+            writer,
+            options.grace,
+            options.message_lease,
             options.verbose,
         )
         command = [sys.executable, "-m", "local.functions_host.worker", worker.to_json()]

@@ -35,8 +35,14 @@ class TimerListener:
     """Serves one timer-triggered function in one worker process."""
 
     def __init__(
-        self, function: BoundFunction, trigger: TimerTrigger, state_directory: Path, *,
-        invoker: Invoker, loop: asyncio.AbstractEventLoop, now: Callable[[], datetime] = utc_now,
+        self,
+        function: BoundFunction,
+        trigger: TimerTrigger,
+        state_directory: Path,
+        *,
+        invoker: Invoker,
+        loop: asyncio.AbstractEventLoop,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._function, self._trigger = function, trigger
         self._schedule = parse_schedule(trigger.schedule, function.name)

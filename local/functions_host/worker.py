@@ -87,8 +87,14 @@ class Worker:
             if isinstance(function.trigger, QueueTrigger):
                 self._listeners.append(
                     QueueListener(
-                        function, function.trigger, self._settings.queues, self._options.message_lease,
-                        stores=self._stores, invoker=self._invoker, loop=loop, storage=self._storage,
+                        function,
+                        function.trigger,
+                        self._settings.queues,
+                        self._options.message_lease,
+                        stores=self._stores,
+                        invoker=self._invoker,
+                        loop=loop,
+                        storage=self._storage,
                     )
                 )
             elif isinstance(function.trigger, TimerTrigger):
@@ -99,8 +105,14 @@ class Worker:
     async def _start_http(self) -> "tuple[_Server, asyncio.Task[None]]":
         config = uvicorn.Config(
             HttpFront(self._functions, self._settings.route_prefix, self._invoker),
-            http="h11", ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
-            server_header=False, timeout_graceful_shutdown=max(1, round(self._options.grace)),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(self._options.grace)),
         )
         server = _Server(config)
         shared = socket.socket(fileno=self._options.socket_fd)
@@ -123,7 +135,10 @@ class Worker:
         """functionTimeout: the real host restarts the whole worker, and everything else in it fails as well."""
         _log.error(
             "Function %s (invocation %s) ran longer than functionTimeout (%g seconds): this worker is restarted, and "
-            "its other invocations fail with it.", name, invocation_id, self._settings.function_timeout,
+            "its other invocations fail with it.",
+            name,
+            invocation_id,
+            self._settings.function_timeout,
         )
         giving_back = [threading.Thread(target=listener.fail_all, daemon=True) for listener in self._listeners]
         for listener in self._listeners:

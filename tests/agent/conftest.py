@@ -16,8 +16,8 @@ from elastic_jobs.agent.caretaker import Caretaker
 from elastic_jobs.agent.control import Control
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.scheduler import Scheduler
-from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb import schema
+from elastic_jobs.jobdb.database import JobDatabase
 from tests.jobdb.conftest import Engine, ManualClock, clock, engine
 
 __all__ = ["clock", "engine"]

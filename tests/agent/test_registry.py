@@ -189,7 +189,11 @@ def test_a_claim_that_another_instance_took_over_is_not_taken_for_ones_own(
     assert stops == [StopReason.LEASE_LOST]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the heartbeat renews every claim of the instance, also those that nobody holds")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="the heartbeat renews every claim of the instance, also those that nobody holds",
+)
 def test_a_claim_that_nobody_works_on_any_more_expires_although_the_instance_lives(
     engine: Engine, registry: Registry, seconds: Seconds
 ) -> None:
@@ -204,7 +208,9 @@ def test_a_claim_that_nobody_works_on_any_more_expires_although_the_instance_liv
     raise AssertionError("After two minutes the target that nobody works on still is InProgress and holds its slot.")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a script stopped 5 s before its lease ended is renewed for ever after")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="a script stopped 5 s before its lease ended is renewed for ever after"
+)
 def test_a_target_given_up_while_the_job_database_was_away_comes_back(
     engine: Engine, registry: Registry, seconds: Seconds
 ) -> None:
@@ -225,7 +231,11 @@ def test_a_target_given_up_while_the_job_database_was_away_comes_back(
     raise AssertionError("The target was given up and never came back.")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the registry keeps one work per row: the old claim's end removes the new claim's watch")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="the registry keeps one work per row: the old claim's end removes the new claim's watch",
+)
 def test_the_end_of_a_lost_claim_leaves_the_next_claim_on_the_same_row_watched(
     engine: Engine, registry: Registry, seconds: Seconds
 ) -> None:
@@ -238,16 +248,16 @@ def test_the_end_of_a_lost_claim_leaves_the_next_claim_on_the_same_row_watched(
     heir = engine.claim(engine.take()[0])
     assert heir is not None
     stops: list[StopReason] = []
-    with registry.watching(
-        Level.TARGET, row, heir.token, claimed_at=seconds(), timeout_seconds=5, stop=stops.append
-    ):
+    with registry.watching(Level.TARGET, row, heir.token, claimed_at=seconds(), timeout_seconds=5, stop=stops.append):
         old.__exit__(None, None, None)
         move(engine, seconds, 6)
         registry.watch()
         assert stops == [StopReason.TIMED_OUT]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the new claim's work replaces the old one's, which is no longer stopped")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="the new claim's work replaces the old one's, which is no longer stopped"
+)
 def test_a_lost_claim_is_stopped_also_when_its_row_was_claimed_again_on_the_same_instance(
     engine: Engine, registry: Registry, seconds: Seconds
 ) -> None:

@@ -166,7 +166,11 @@ def test_a_forged_alarm_starts_nothing_that_is_not_due(engine: Engine, scheduler
     assert runs(engine) == []
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidDefinitionError, reason="one job that cannot be started stops every schedule and the caretaker, on each tick")
+@pytest.mark.xfail(
+    strict=True,
+    raises=InvalidDefinitionError,
+    reason="one job that cannot be started stops every schedule and the caretaker, on each tick",
+)
 def test_a_job_that_cannot_be_started_does_not_keep_others_from_starting(engine: Engine, scheduler: Scheduler) -> None:
     engine.define()
     schedule(engine, job_id=other_job(engine, "without steps", steps=False))
@@ -228,7 +232,11 @@ def test_the_tick_ends_a_canceled_run_whose_canceler_died(engine: Engine, schedu
     assert engine.job_state(execution) == "Canceled"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="nobody cancels the runs of a job marked for deletion when its deleter dies")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="nobody cancels the runs of a job marked for deletion when its deleter dies",
+)
 def test_the_runs_of_a_job_that_was_deleted_by_force_end_although_the_deleter_died(
     engine: Engine, tick: Callable[[], object]
 ) -> None:
@@ -243,7 +251,9 @@ def test_the_runs_of_a_job_that_was_deleted_by_force_end_although_the_deleter_di
     assert runs(engine) == [] or engine.step_states(execution) == ["Canceled"]
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a job is deleted although more history is left than one tick purges")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="a job is deleted although more history is left than one tick purges"
+)
 def test_a_deleted_job_goes_after_its_history(
     engine: Engine, tick: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,7 +314,11 @@ def test_a_request_that_comes_many_times_at_once_makes_one_run(
     assert len(outbox.steps) == 1
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="an execution id of another job is answered as if this job had been started")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="an execution id of another job is answered as if this job had been started",
+)
 def test_an_execution_id_of_another_job_is_refused(engine: Engine, control: Control) -> None:
     engine.define()
     other_job(engine, "another")
@@ -345,9 +359,7 @@ def test_cancel_of_a_finished_run_changes_nothing(engine: Engine, control: Contr
     assert engine.job_state(execution) == "Succeeded"
 
 
-def test_deleting_a_job_by_force_cancels_its_runs(
-    engine: Engine, control: Control, tick: Callable[[], object]
-) -> None:
+def test_deleting_a_job_by_force_cancels_its_runs(engine: Engine, control: Control, tick: Callable[[], object]) -> None:
     engine.define(capacity=1)
     execution, dispatched = engine.planned(databases(2))
     running = engine.claim(dispatched[0])
@@ -365,7 +377,11 @@ def test_deleting_a_job_by_force_cancels_its_runs(
         assert connection.execute(select(jobs.c.id)).all() == []
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="what waits behind long scripts gets another message every 20 s, without a bound")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="what waits behind long scripts gets another message every 20 s, without a bound",
+)
 def test_targets_that_wait_behind_long_scripts_do_not_flood_the_queue(
     engine: Engine, tick: Callable[[], object], outbox: KeepingOutbox
 ) -> None:
@@ -379,7 +395,11 @@ def test_targets_that_wait_behind_long_scripts_do_not_flood_the_queue(
     assert len(outbox.targets) <= 10 * 100
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a due retry that lost its admission gets it back only while a slot is free")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a due retry that lost its admission gets it back only while a slot is free",
+)
 def test_a_due_retry_in_a_pool_does_not_wait_for_a_large_job_to_end(
     engine: Engine, tick: Callable[[], object], outbox: KeepingOutbox
 ) -> None:

@@ -200,7 +200,7 @@ def test_a_port_in_use_is_a_sentence_and_exit_code_2(tmp_path: Path) -> None:
         ):
             path = tmp_path / "emulator.json"
             path.write_text(json.dumps({**config, "certificates": str(tmp_path / "tls")}))
-            ended = subprocess.run(  # noqa: S603 - our own program
+            ended = subprocess.run(
                 [sys.executable, "-m", "local.sqlserver", "--config", str(path)],
                 cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
             )  # fmt: skip

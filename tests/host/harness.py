@@ -116,9 +116,20 @@ class HostFolder:
 
     def command(self, *extra: str) -> list[str]:
         return [
-            sys.executable, "-m", "local.functions_host", "--app", str(self.folder / "sample_app.py"),
-            "--host-json", str(self.folder / "host.json"), "--settings", str(self.folder / "settings.json"),
-            "--ready-file", str(self.folder / "ready.json"), "--port", "0", *extra,
+            sys.executable,
+            "-m",
+            "local.functions_host",
+            "--app",
+            str(self.folder / "sample_app.py"),
+            "--host-json",
+            str(self.folder / "host.json"),
+            "--settings",
+            str(self.folder / "settings.json"),
+            "--ready-file",
+            str(self.folder / "ready.json"),
+            "--port",
+            "0",
+            *extra,
         ]
 
     def write_settings(self, **settings: str) -> None:
@@ -148,7 +159,9 @@ class HostFolder:
     def client(self, suffix: str = "") -> QueueClient:
         """The queue as a sender sees it, messages in base64; made when it is missing."""
         client = QueueClient.from_connection_string(
-            self.connection, self.queue + suffix, message_encode_policy=TextBase64EncodePolicy(),
+            self.connection,
+            self.queue + suffix,
+            message_encode_policy=TextBase64EncodePolicy(),
             message_decode_policy=TextBase64DecodePolicy(),
         )
         create_if_missing(client)

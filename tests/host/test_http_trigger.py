@@ -93,7 +93,11 @@ def test_routes_methods_and_failures(host: HostFolder) -> None:
         headers = [("X-Twice", "1"), ("X-Twice", "2")]
         posted = httpx.post(running.url + "/v1/x/y%2Fz?a=1&a=2&b=", json={"k": 1}, headers=headers)
         assert posted.json() == {
-            "rest": "x/y/z", "a": "1,2", "h": "1,2", "method": "POST", "body": {"k": 1},
+            "rest": "x/y/z",
+            "a": "1,2",
+            "h": "1,2",
+            "method": "POST",
+            "body": {"k": 1},
             "url": running.url + "/v1/x/y%2Fz?a=1&a=2&b=",
         }
         assert running.get("/items/7").status_code == 404, "no prefix"

@@ -69,7 +69,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:  # noqa: S603  our own interpreter
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         # Only once it is the program itself: before that, its launcher would notice the missing parent.

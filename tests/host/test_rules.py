@@ -52,8 +52,11 @@ def test_only_schedules_of_a_minute_and_more_keep_their_status() -> None:
 ROUTER = Router(
     "api",
     [
-        ("{*rest}", None, "rest"), ("items/{id}", None, "any"), ("items/{id:int}", None, "int"),
-        ("items/new", frozenset({"GET"}), "new"), ("opt/{a}/{b?}", None, "opt"),
+        ("{*rest}", None, "rest"),
+        ("items/{id}", None, "any"),
+        ("items/{id:int}", None, "int"),
+        ("items/new", frozenset({"GET"}), "new"),
+        ("opt/{a}/{b?}", None, "opt"),
         ("{flag:bool}/{key:guid}", None, "typed"),
     ],
 )
@@ -69,8 +72,11 @@ ROUTER = Router(
         ("GET", "/api/opt/1", ("opt", {"a": "1"})),
         ("GET", "/api/opt/1/2", ("opt", {"a": "1", "b": "2"})),
         ("GET", "/api/opt/1/2/3", ("rest", {"rest": "opt/1/2/3"})),
-        ("GET", "/api/True/0f8fad5b-d9cb-469f-a165-70867728950e", (
-            "typed", {"flag": "True", "key": "0f8fad5b-d9cb-469f-a165-70867728950e"})),
+        (
+            "GET",
+            "/api/True/0f8fad5b-d9cb-469f-a165-70867728950e",
+            ("typed", {"flag": "True", "key": "0f8fad5b-d9cb-469f-a165-70867728950e"}),
+        ),
         ("GET", "/api", ("rest", {"rest": ""})),
         ("GET", "/other", None),
         ("GET", "/admin/host/status", None),
@@ -102,7 +108,10 @@ def read(tmp_path: Path, document: Any) -> HostSettings:
 def test_host_json_defaults_are_the_hosts(tmp_path: Path) -> None:
     assert read(tmp_path, {"version": "2.0"}) == HostSettings("api", QueueSettings(16, 8, 60.0, 0.0, 5, True), 1800.0)
     queues = {
-        "batchSize": 32, "maxPollingInterval": "00:00:01", "visibilityTimeout": "00:00:30", "messageEncoding": "none",
+        "batchSize": 32,
+        "maxPollingInterval": "00:00:01",
+        "visibilityTimeout": "00:00:30",
+        "messageEncoding": "none",
     }
     extensions = {"queues": queues, "http": {"routePrefix": ""}}
     settings = read(tmp_path, {"version": "2.0", "functionTimeout": "-1", "extensions": extensions})
@@ -169,8 +178,13 @@ def test_a_body_that_is_no_base64_or_too_long_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "bodies"),
     [
-        ("plain", ["plain"]), ('["a", {"b": 1}, 2, null]', ["a", '{\n  "b": 1\n}', "2", "null"]), ("[x", ["[x"]),
-        ('{"ä":{}}', ['{\n  "ä": {}\n}']), ("{open", ["{open"]), ("", [""]), ("[]", []),
+        ("plain", ["plain"]),
+        ('["a", {"b": 1}, 2, null]', ["a", '{\n  "b": 1\n}', "2", "null"]),
+        ("[x", ["[x"]),
+        ('{"ä":{}}', ['{\n  "ä": {}\n}']),
+        ("{open", ["{open"]),
+        ("", [""]),
+        ("[]", []),
     ],
 )
 def test_output_strings_become_messages(text: str, bodies: list[str]) -> None:
@@ -185,7 +199,10 @@ def test_the_polling_delay_doubles_to_its_maximum_and_starts_again() -> None:
 
 
 STORAGE = {
-    "AzureWebJobsStorage": "first", "AzureWebJobsOther": "second", "Third": "third", "Fourth__queueServiceUri": "x",
+    "AzureWebJobsStorage": "first",
+    "AzureWebJobsOther": "second",
+    "Third": "third",
+    "Fourth__queueServiceUri": "x",
 }
 
 

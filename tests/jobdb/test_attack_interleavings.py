@@ -30,7 +30,9 @@ from tests.jobdb.conftest import Engine, databases
 
 
 @contextmanager
-def meanwhile(connection: Connection, statement: str, number: int, other: Callable[[Connection], object]) -> Iterator[None]:
+def meanwhile(
+    connection: Connection, statement: str, number: int, other: Callable[[Connection], object]
+) -> Iterator[None]:
     """Do ``other`` just before the ``number``-th statement that begins with ``statement``; once."""
     seen, done = [0], [False]
 
@@ -76,7 +78,11 @@ def _runs_on(engine: Engine, execution: UUID) -> list[str]:
         return sorted(connection.execute(query).scalars())
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="cancel treats targets before steps: a plan that commits in between is missed")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="cancel treats targets before steps: a plan that commits in between is missed",
+)
 def test_cancel_stops_targets_that_are_planned_at_the_same_moment(engine: Engine) -> None:
     engine.define()
     execution, claim = _claimed_step(engine)
@@ -87,7 +93,11 @@ def test_cancel_stops_targets_that_are_planned_at_the_same_moment(engine: Engine
     assert _runs_on(engine, execution) == []
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a target claimed between cancel's two statements is neither flagged nor ended")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a target claimed between cancel's two statements is neither flagged nor ended",
+)
 def test_cancel_stops_a_target_that_is_claimed_at_the_same_moment(engine: Engine) -> None:
     engine.define()
     execution, dispatched = engine.planned(databases(3))
@@ -98,7 +108,11 @@ def test_cancel_stops_a_target_that_is_claimed_at_the_same_moment(engine: Engine
     assert _runs_on(engine, execution) == []
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="advance decides on a run row that it read before the cancel was committed")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="advance decides on a run row that it read before the cancel was committed",
+)
 def test_no_step_begins_after_a_cancel_that_came_while_the_step_before_it_ended(engine: Engine) -> None:
     engine.define(steps=2)
     execution, dispatched = engine.planned(databases(1))
@@ -110,7 +124,11 @@ def test_no_step_begins_after_a_cancel_that_came_while_the_step_before_it_ended(
     assert following is None or engine.claim_step(following) is None
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="a second cancel of an active run does not flag what the first one missed")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="a second cancel of an active run does not flag what the first one missed",
+)
 def test_a_repeated_cancel_reaches_what_the_first_one_missed(engine: Engine) -> None:
     engine.define()
     execution, dispatched = engine.planned(databases(1))
@@ -122,7 +140,11 @@ def test_a_repeated_cancel_reaches_what_the_first_one_missed(engine: Engine) -> 
     assert _runs_on(engine, execution) == []
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="unsent's UPDATE does not repeat the condition its SELECT chose the rows by")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="unsent's UPDATE does not repeat the condition its SELECT chose the rows by",
+)
 def test_a_retry_that_begins_to_wait_while_lost_messages_are_sought_keeps_its_delay(engine: Engine) -> None:
     engine.define()
     _, dispatched = engine.planned(databases(1))
@@ -135,14 +157,17 @@ def test_a_retry_that_begins_to_wait_while_lost_messages_are_sought_keeps_its_de
         policy = RetryPolicy(attempts=3, initial_interval_seconds=60)
         assert outcomes.record(connection, engine.database, claim, result, policy) is not None
 
-    with engine.database.write() as connection:
-        with meanwhile(connection, "UPDATE target_executions", 1, fail):
-            repairs.unsent(connection, engine.database, Level.TARGET)
+    with engine.database.write() as connection, meanwhile(connection, "UPDATE target_executions", 1, fail):
+        repairs.unsent(connection, engine.database, Level.TARGET)
     assert engine.row(dispatched[0])["dispatch_time"] is None
     assert engine.claim(dispatched[0]) is None
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="start reads the job without keeping it, and executions have no key to jobs")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="start reads the job without keeping it, and executions have no key to jobs",
+)
 def test_a_job_that_is_deleted_while_it_is_started_has_no_run_afterwards(engine: Engine) -> None:
     engine.define()
 
@@ -159,7 +184,11 @@ def test_a_job_that_is_deleted_while_it_is_started_has_no_run_afterwards(engine:
         assert connection.execute(select(job_executions.c.id)).all() == []
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="claim_step and advance lock step then run, cancel locks run then step: deadlock")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="claim_step and advance lock step then run, cancel locks run then step: deadlock",
+)
 def test_everybody_changes_run_and_step_in_the_same_order(engine: Engine) -> None:
     """Else two transactions wait for each other, and SQL Server kills one of them (error 1205)."""
     engine.define()
@@ -201,9 +230,8 @@ def test_a_lease_that_is_renewed_while_lost_claims_are_sought_is_kept(engine: En
         result = AttemptResult(outcome=Outcome.SUCCEEDED, message="It succeeded.")
         assert outcomes.record(connection, engine.database, claim, result, RetryPolicy()) is not None
 
-    with engine.database.write() as connection:
-        with meanwhile(connection, "UPDATE target_executions", 1, record):
-            assert repairs.expire_claims(connection, engine.database, Level.TARGET) == []
+    with engine.database.write() as connection, meanwhile(connection, "UPDATE target_executions", 1, record):
+        assert repairs.expire_claims(connection, engine.database, Level.TARGET) == []
     assert engine.target_states(execution) == {"db0": "Succeeded"}
 
 
@@ -227,7 +255,9 @@ def test_a_plan_whose_claim_was_lost_meanwhile_writes_nothing(engine: Engine) ->
     assert len(engine.target_states(execution)) == 2
 
 
-@pytest.mark.xfail(strict=True, raises=IntegrityError, reason="a step taken back has no dispatch_time, its claim needs one")
+@pytest.mark.xfail(
+    strict=True, raises=IntegrityError, reason="a step taken back has no dispatch_time, its claim needs one"
+)
 def test_a_message_that_comes_before_a_lost_step_was_sent_again_is_no_error(engine: Engine) -> None:
     engine.define()
     _, claim = _claimed_step(engine)
