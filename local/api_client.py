@@ -45,7 +45,13 @@ class ApiClient:
             ApiError: any status of 400 and above.
         """
         parameters = {"api-version": API_VERSION, **{name: str(value) for name, value in query.items()}}
-        response = self._http.request(method, self.agent + path, json=body, params=parameters)
+        try:
+            response = self._http.request(method, self.agent + path, json=body, params=parameters)
+        except httpx.TransportError:
+            # The worker process behind a kept connection may have been replaced; what changes nothing is asked again.
+            if method != "GET":
+                raise
+            response = self._http.request(method, self.agent + path, json=body, params=parameters)
         return _read(response)
 
     def put(self, path: str, properties: Mapping[str, object]) -> Any:

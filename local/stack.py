@@ -48,6 +48,7 @@ class StackOptions:
     job_database_url: SQLAlchemy URL; None for SQLite in the folder.
     real_server: a real SQL Server to use as the target instead of the emulator.
     settings: app settings to add or override. host_options: further options of the Functions host stand-in.
+    app: the Functions app, for tests that wrap the product's own.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class StackOptions:
     real_server: RealServer | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     host_options: tuple[str, ...] = ()
+    app: Path = ROOT / "function_app.py"
 
 
 def no_progress(line: str) -> None:
@@ -224,7 +226,7 @@ class Stack:
             "The Functions host",
             [
                 *(sys.executable, "-m", "local.functions_host"),
-                *("--app", str(ROOT / "function_app.py"), "--host-json", str(ROOT / "host.json")),
+                *("--app", str(self.options.app), "--host-json", str(ROOT / "host.json")),
                 *("--settings", str(settings_file), "--port", str(self.options.port)),
                 *("--workers", str(self.options.workers), "--ready-file", str(self._ready_file)),
                 *self.options.host_options,

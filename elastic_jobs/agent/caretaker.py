@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -10,8 +11,9 @@ from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.outbox import Outbox
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.ports import Clock
+from elastic_jobs.errors import JobDatabaseUnavailableError
 from elastic_jobs.jobdb.database import JobDatabase
-from elastic_jobs.jobdb.executions import repairs
+from elastic_jobs.jobdb.executions import canceling, repairs
 from elastic_jobs.jobdb.executions.due import Duties
 from elastic_jobs.jobdb.executions.purging import purge_some
 
@@ -32,20 +34,37 @@ class Caretaker:
 
     def run_once(self, duties: Duties) -> None:
         """Do what is due, in the order in which one thing can lead to the next."""
-        if duties.claims:
-            self._take_back_claims()
-        if duties.slots or duties.claims:
-            self._flow.fill_slots()
-        if duties.messages or duties.claims:
-            self._send_again()
-        if duties.runs or duties.claims:
-            with self._database.read() as connection:
-                stranded = repairs.stranded_runs(connection)
-            self._flow.advance(stranded)
-        if duties.deletions:
-            self._delete_jobs()
-        if duties.history:
-            self._purge(self.oldest(), None)
+        plan: list[tuple[bool, Callable[[], None]]] = [
+            (duties.claims, self._take_back_claims),
+            (duties.deletions, self._cancel_runs_of_deleted_jobs),
+            (duties.slots or duties.claims, self._flow.fill_slots),
+            (duties.messages or duties.claims, self._send_again),
+            (duties.runs or duties.claims, self._move_on),
+            (duties.deletions, self._delete_jobs),
+            (duties.history, lambda: self._purge(self.oldest(), None)),
+        ]
+        for needed, duty in plan:
+            if needed:
+                self._do(duty)
+
+    def _do(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except JobDatabaseUnavailableError:
+            raise  # the other duties would fail as well
+        except Exception:
+            # One row that cannot be mended must not keep the others from being mended.
+            _log.exception("A duty of the caretaker failed.", extra={"action": "duty_failed"})
+
+    def _move_on(self) -> None:
+        with self._database.read() as connection:
+            stranded = repairs.stranded_runs(connection)
+        self._flow.advance(stranded)
+
+    def _cancel_runs_of_deleted_jobs(self) -> None:
+        with self._database.write() as connection:
+            for run in canceling.runs_of_deleted_jobs(connection):
+                canceling.request_cancel(connection, self._database, run)
 
     def oldest(self) -> datetime:
         """History from before this instant may go."""

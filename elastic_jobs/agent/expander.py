@@ -13,8 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.logins import Logins
 from elastic_jobs.agent.outbox import Outbox
-from elastic_jobs.agent.registry import Registry
+from elastic_jobs.agent.registry import Registry, TooLateError
 from elastic_jobs.domain.lifecycle import Level
+from elastic_jobs.domain.outcome import StopReason
 from elastic_jobs.domain.ports import Ids
 from elastic_jobs.domain.targets import Listing, ServerNames, TargetDatabase, resolve, servers_to_list
 from elastic_jobs.errors import ElasticJobsError, JobDatabaseUnavailableError
@@ -25,8 +26,12 @@ from elastic_jobs.jobdb.executions.claims import StepClaim
 from elastic_jobs.jobdb.executions.work import StepRun, load_step_run
 from elastic_jobs.targets.connect import Connector
 from elastic_jobs.targets.enumeration import list_databases
+from elastic_jobs.targets.stop import Stopped, StopSignal
 
 _log = logging.getLogger(__name__)
+
+RESOLVE_TIMEOUT = timedelta(minutes=10)
+"""How long the servers of a target group have to list their databases, all together."""
 
 
 class StepExpander:
@@ -57,14 +62,30 @@ class StepExpander:
             run = None if claim is None else load_step_run(connection, step_execution_id)
         if claim is None or run is None:
             return
-        with self._registry.watching(Level.STEP, step_execution_id, token, claimed_at=claimed_at):
-            self._expand(claim, run)
-
-    def _expand(self, claim: StepClaim, run: StepRun) -> None:
+        stop = StopSignal()
         try:
-            targets = self._resolve(run)
+            with self._registry.watching(
+                Level.STEP,
+                token,
+                claimed_at=claimed_at,
+                timeout_seconds=RESOLVE_TIMEOUT.total_seconds(),
+                stop=stop.set,
+            ):
+                self._expand(claim, run, stop)
+        except TooLateError:
+            _log.warning("Step execution %s was claimed but not begun in time.", step_execution_id)
+
+    def _expand(self, claim: StepClaim, run: StepRun, stop: StopSignal) -> None:
+        try:
+            targets = self._resolve(run, stop)
         except JobDatabaseUnavailableError:
             raise
+        except Stopped:
+            if stop.reason is StopReason.TIMED_OUT:
+                self._failed(claim, run, f"Its servers did not answer within {RESOLVE_TIMEOUT.total_seconds():g} s.")
+            elif stop.reason is StopReason.CANCELED:
+                self._canceled(claim)
+            return
         except ElasticJobsError as error:
             self._failed(claim, run, str(error))
             return
@@ -89,12 +110,19 @@ class StepExpander:
         if planned is None or not planned.waiting:
             self._flow.advance([claim.job_execution_id])
 
-    def _resolve(self, run: StepRun) -> list[TargetDatabase]:
+    def _canceled(self, claim: StepClaim) -> None:
+        with self._database.write() as connection:
+            planning.abandon_canceled(connection, self._database, claim)
+        self._flow.advance([claim.job_execution_id])
+
+    def _resolve(self, run: StepRun, stop: StopSignal) -> list[TargetDatabase]:
         with self._database.read() as connection:
             members = members_of(connection, run.step.target_group_id)
         listings: dict[str, Listing] = {}
         for server, refresh_credential in servers_to_list(members, self._names).items():
-            listings[server] = list_databases(self._connector, server, self._logins.login(refresh_credential))
+            listings[server] = list_databases(
+                self._connector, server, self._logins.login(refresh_credential), stop=stop
+            )
         return resolve(members, listings, self._names)
 
     def _failed(self, claim: StepClaim, run: StepRun, reason: str) -> None:

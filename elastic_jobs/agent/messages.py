@@ -57,6 +57,6 @@ def decode(body: str) -> Message | None:
         if key == "target":
             return WakeTarget(UUID(value))
         due = datetime.fromisoformat(value) if key == "due" else None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return Alarm(due) if due is not None and due.tzinfo is not None else None

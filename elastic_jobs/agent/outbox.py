@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64EncodePolicy
 
 from elastic_jobs.agent.messages import STEPS_QUEUE, TARGETS_QUEUE, Alarm, Message, WakeStep, WakeTarget, encode
@@ -35,10 +37,12 @@ class StorageOutbox:
     """The outbox over a storage account: a connection string, or its queue service's URI with the app's identity."""
 
     def __init__(self, *, connection_string: str, queue_uri: str, credential: TokenCredential | None) -> None:
+        # Short: what is not sent now is sent again by the tick, and nobody should wait for a storage that is away.
+        patience: dict[str, Any] = {"retry_total": 1, "connection_timeout": 3, "read_timeout": 10}
         if connection_string:
-            self._service = QueueServiceClient.from_connection_string(connection_string)
+            self._service = QueueServiceClient.from_connection_string(connection_string, **patience)
         else:
-            self._service = QueueServiceClient(queue_uri, credential=credential)
+            self._service = QueueServiceClient(queue_uri, credential=credential, **patience)
         self._pool = ThreadPoolExecutor(_SENDERS, thread_name_prefix="outbox")
         self._lock = threading.Lock()
         self._clients: dict[str, QueueClient] = {}
@@ -57,15 +61,21 @@ class StorageOutbox:
         self._pool.shutdown()
 
     def _send(self, queue: str, messages: list[Message], delay: timedelta) -> None:
+        failures: list[Exception] = []
+
+        def send(message: Message) -> None:
+            if not failures:  # one that failed waited long enough for all
+                error = self._send_one(queue, message, delay)
+                if error is not None:
+                    failures.append(error)
+
         if len(messages) == 1:
-            answers = [self._send_one(queue, messages[0], delay)]
+            send(messages[0])
         else:
-            answers = list(self._pool.map(lambda message: self._send_one(queue, message, delay), messages))
-        failures = [error for error in answers if error is not None]
+            list(self._pool.map(send, messages))
         if failures:
             _log.warning(
-                "%d of %d messages could not be sent to queue %s; the tick sends them again. First reason: %s",
-                len(failures),
+                "Not all of %d messages could be sent to queue %s; the tick sends them again. Reason: %s",
                 len(messages),
                 queue,
                 failures[0],
@@ -73,14 +83,17 @@ class StorageOutbox:
             )
 
     def _send_one(self, queue: str, message: Message, delay: timedelta) -> Exception | None:
-        body, seconds = encode(message), int(delay.total_seconds())
+        # Whole seconds: an alarm may come a little early, because it waits for its instant; a retry would be dropped.
+        seconds = delay.total_seconds()
+        visible_in = math.floor(seconds) if isinstance(message, Alarm) else math.ceil(seconds)
         try:
             client = self._client(queue)
             try:
-                client.send_message(body, visibility_timeout=seconds)
+                client.send_message(encode(message), visibility_timeout=visible_in)
             except ResourceNotFoundError:
-                client.create_queue()
-                client.send_message(body, visibility_timeout=seconds)
+                with suppress(ResourceExistsError):  # another instance was faster
+                    client.create_queue()
+                client.send_message(encode(message), visibility_timeout=visible_in)
         except (AzureError, RuntimeError) as error:  # RuntimeError: the process is ending and starts no more threads
             return error
         return None

@@ -98,13 +98,18 @@ class Runtime:
         return ThreadPoolExecutor(self.settings.instance_concurrency, thread_name_prefix="target")
 
     @cached_property
-    def _duty_threads(self) -> ThreadPoolExecutor:
-        # Own threads: a tick or a new step never waits behind scripts.
-        return ThreadPoolExecutor(8, thread_name_prefix="duty")
+    def _step_threads(self) -> ThreadPoolExecutor:
+        # Own threads: a new step never waits behind scripts.
+        return ThreadPoolExecutor(8, thread_name_prefix="step")
+
+    @cached_property
+    def _tick_thread(self) -> ThreadPoolExecutor:
+        # Its own: what the caretaker mends may be the very servers for which all other threads wait.
+        return ThreadPoolExecutor(1, thread_name_prefix="tick")
 
     async def tick(self) -> None:
         """Do what is due."""
-        await self._in(self._duty_threads, lambda: self.scheduler.run_once(self.clock.now()))
+        await self._in(self._tick_thread, lambda: self.scheduler.run_once(self.clock.now()))
 
     async def handle(self, body: str) -> None:
         """Do what a queue message says; drop one that is none of ours, because it can only be forged or outdated."""
@@ -114,10 +119,10 @@ class Runtime:
             await self._in(self._target_threads, lambda: self._worker.handle(target))
         elif isinstance(message, WakeStep):
             step = message.step_execution_id
-            await self._in(self._duty_threads, lambda: self._expander.handle(step))
+            await self._in(self._step_threads, lambda: self._expander.handle(step))
         elif isinstance(message, Alarm):
             due = message.due
-            await self._in(self._duty_threads, lambda: self.scheduler.alarm(due))
+            await self._in(self._tick_thread, lambda: self.scheduler.alarm(due))
         else:
             _log.warning("A queue message names nothing to do; it is dropped.", extra={"action": "bad_message"})
 

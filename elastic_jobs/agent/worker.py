@@ -17,7 +17,7 @@ from uuid import UUID
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.logins import Logins
 from elastic_jobs.agent.outbox import Outbox
-from elastic_jobs.agent.registry import Registry, Work
+from elastic_jobs.agent.registry import Registry, TooLateError
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.outcome import AttemptResult, ErrorClass, Outcome
 from elastic_jobs.domain.ports import Ids
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 TIME_SLICE = timedelta(minutes=4)
 """How long one queue message is worked on before the next target gets a message of its own: within the ten minutes for
 which the host hides a message, and fair to other messages."""
+RECORD_PATIENCE = timedelta(minutes=10)
+"""How long a worker tries to record an outcome: longer than a failover of the job database takes."""
 _RECORD_RETRY_SECONDS = 1.0
 
 
@@ -92,25 +94,29 @@ class TargetWorker:
             return None
         try:
             attempt = self._attempt(claim, run)
+        except JobDatabaseUnavailableError:
+            raise  # no fault of the target: the claim runs out and another worker takes it
         except ElasticJobsError as error:
             failed = AttemptResult(outcome=Outcome.FAILED, message=str(error), error_class=ErrorClass.LOGIN)
-            return self._record(claim, run, failed, deadline=claimed_at + self._lease)
-        timeout = run.step.definition.timeout_seconds
-        with self._registry.watching(
-            Level.TARGET,
-            claim.target_execution_id,
-            claim.token,
-            claimed_at=claimed_at,
-            timeout_seconds=timeout,
-            stop=attempt.stop,
-        ) as work:
-            result = self._in_words(attempt.run(), claim, run)
-            # Still watched: while the job database does not answer, only a renewed claim may be recorded later.
-            return self._record(claim, run, result, work=work)
-
-    @property
-    def _lease(self) -> float:
-        return self._registry.holder.lease.total_seconds()
+            return self._record(claim, run, failed)
+        try:
+            with self._registry.watching(
+                Level.TARGET,
+                claim.token,
+                claimed_at=claimed_at,
+                timeout_seconds=run.step.definition.timeout_seconds,
+                stop=attempt.stop,
+            ):
+                result = self._in_words(attempt.run(), claim, run)
+                # Still watched, so that the claim lives on while the job database does not answer.
+                return self._record(claim, run, result)
+        except TooLateError:
+            _log.warning(
+                "Target execution %s was claimed but not begun in time; it is taken back when its lease ends.",
+                claim.target_execution_id,
+                extra={"action": "claim_too_old", "target": str(claim.target_execution_id)},
+            )
+            return None
 
     def _attempt(self, claim: TargetClaim, run: StepRun) -> Attempt:
         definition = run.step.definition
@@ -132,24 +138,24 @@ class TargetWorker:
             ),
         )
 
-    def _record(
-        self,
-        claim: TargetClaim,
-        run: StepRun,
-        result: AttemptResult,
-        *,
-        work: Work | None = None,
-        deadline: float = 0.0,
-    ) -> outcomes.Recorded | None:
-        """Record an outcome; while the job database does not answer, for as long as the claim lasts."""
+    def _record(self, claim: TargetClaim, run: StepRun, result: AttemptResult) -> outcomes.Recorded | None:
+        """Record an outcome, for as long as it takes the job database to answer again: the token is the guard."""
+        definition = run.step.definition
+        until = self._monotonic() + RECORD_PATIENCE.total_seconds()
         while True:
             try:
                 with self._database.write() as connection:
-                    recorded = outcomes.record(connection, self._database, claim, result, run.step.definition.retry)
+                    recorded = outcomes.record(
+                        connection,
+                        self._database,
+                        claim,
+                        result,
+                        definition.retry,
+                        max_parallelism=definition.max_parallelism,
+                    )
                 break
             except JobDatabaseUnavailableError as error:
-                ends = work.lease_ends_at if work is not None else deadline
-                if self._monotonic() >= ends:
+                if self._monotonic() >= until:
                     _log.error(
                         "The outcome of target execution %s could not be recorded: %s",
                         claim.target_execution_id,

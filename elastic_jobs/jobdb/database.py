@@ -6,6 +6,7 @@ written once; what differs (schema, clock, locks) is told here and in ``types``.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, literal, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.elements import ColumnElement
 
 from elastic_jobs.domain.ports import Clock
@@ -24,8 +26,17 @@ from elastic_jobs.errors import JobDatabaseUnavailableError, SettingsError
 from elastic_jobs.jobdb.tables import SCHEMA
 from elastic_jobs.jobdb.types import DatabaseNow, UtcDateTime
 
-BUSY_TIMEOUT = timedelta(seconds=30)
-"""How long a SQLite writer of another process is waited for before an error says so."""
+BUSY_TIMEOUT = timedelta(seconds=8)
+"""How long a SQLite writer of another process is waited for before an error says so: well below a lease, so that claims
+can be renewed after one such error."""
+
+TRANSIENT_NUMBERS = frozenset(
+    {926, 1204, 1205, 1222, 4060, 4221, 10053, 10054, 10060, 10928, 10929, 10936, 40143, 40197, 40501, 40540, 40613}
+    | {41301, 41302, 41305, 41325, 41839, 42108, 42109, 49918, 49919, 49920, 233, 615, 997}
+)
+"""Errors of SQL Server that pass: documented for Azure SQL, and what SqlClient and EF Core retry."""
+_NUMBER = re.compile(r"\((-?\d+)\) \(SQL\w+")
+_PASSING_STATES = ("08", "HYT", "40001")
 
 
 class JobDatabase:
@@ -45,10 +56,11 @@ class JobDatabase:
             parsed = make_url(url)
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             self.engine = self._create_engine(url, pool_size)
-        except (ArgumentError, ModuleNotFoundError) as error:
+        except (ArgumentError, ModuleNotFoundError, ValueError):
+            # Without the cause: its text may hold a part of the URL, and so of a password.
             raise SettingsError(
                 "JOB_DATABASE_URL is not a usable database URL; write for example sqlite:////data/jobs.db."
-            ) from error
+            ) from None
         self._clock = clock
         # SQLite has one writer. Threads of this process queue here, in order; only processes meet SQLite's busy wait.
         self._writer = threading.Lock() if self.is_sqlite else None
@@ -59,7 +71,12 @@ class JobDatabase:
         file = make_url(url).database
         if not file or file == ":memory:":
             raise SettingsError("JOB_DATABASE_URL must name a file: instances share the job database.")
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"The folder of JOB_DATABASE_URL's file {file} cannot be made: {error.strerror}."
+            ) from None
         engine = create_engine(
             url,
             pool_size=pool_size,
@@ -131,14 +148,31 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """Turns the driver's complaint about an unreachable or broken job database into a sentence."""
+    """Turns the driver's complaint about a job database that cannot be reached or used now into a sentence."""
     try:
         yield
-    except OperationalError as error:
-        raise JobDatabaseUnavailableError(f"The job database does not answer: {error.orig}.") from error
-    except DatabaseError as error:
-        if isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig):
+    except PoolTimeoutError as error:
+        raise JobDatabaseUnavailableError("The job database is busy: no connection came free in time.") from error
+    except DBAPIError as error:
+        if _not_a_database(error):
             raise JobDatabaseUnavailableError(
                 "The file of the job database is not a SQLite database; move it away or restore it from a backup."
             ) from error
+        if _passes(error):
+            raise JobDatabaseUnavailableError(f"The job database does not answer: {error.orig}.") from error
         raise
+
+
+def _not_a_database(error: DBAPIError) -> bool:
+    return isinstance(error.orig, sqlite3.DatabaseError) and "not a database" in str(error.orig)
+
+
+def _passes(error: DBAPIError) -> bool:
+    """Whether the same statement may work a while later, on a new connection."""
+    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+        return True
+    if isinstance(error.orig, sqlite3.Error) or error.orig is None:
+        return False
+    state, text = (*(str(part) for part in error.orig.args), "", "")[:2]
+    number = _NUMBER.search(text)
+    return state.startswith(_PASSING_STATES) or (number is not None and int(number.group(1)) in TRANSIENT_NUMBERS)

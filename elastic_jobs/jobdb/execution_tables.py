@@ -56,6 +56,7 @@ def _claim_columns() -> tuple[Column[object], ...]:
     """What a worker holds while it works on a row."""
     return (
         Column("dispatch_time", UtcDateTime, comment="When its wake-up message was last sent."),
+        Column("sent_messages", Integer, nullable=False, default=1, comment="How often it was sent for this wait."),
         Column("claim_token", Uuid, comment="Fencing token: only its holder may record an outcome."),
         Column("claimed_by", Uuid, comment="The instance that holds the claim."),
         Column("lease_until", UtcDateTime, comment="When the claim ends unless it is renewed; job database's clock."),
@@ -123,6 +124,7 @@ step_executions = Table(
     *_lifecycle_checks(Level.STEP),
     CheckConstraint(_CLAIM_CHECK, name="claim"),
     partial_index("ix_step_executions_active", "lifecycle", "dispatch_time", where="is_active = 1"),
+    partial_index("ix_step_executions_lease", "lease_until", where="lease_until IS NOT NULL"),
     comment="One step of a run: resolves its target group, then waits for its targets.",
 )
 

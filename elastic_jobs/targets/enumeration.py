@@ -24,6 +24,8 @@ WHERE d.state_desc = 'ONLINE' AND d.name NOT IN ('master', 'tempdb', 'model', 'm
 """
 
 _NO_SUCH_OBJECT = 208
+QUERY_TIMEOUT_SECONDS = 60
+"""Longest silence of a server while it lists its databases; near 5,000 databases that takes some seconds."""
 
 
 def list_databases(connector: Connector, server_name: str, login: Login, *, stop: StopSignal | None = None) -> Listing:
@@ -36,6 +38,8 @@ def list_databases(connector: Connector, server_name: str, login: Login, *, stop
         Stopped: ``stop`` was given.
     """
     connection = connector.connect(server_name, "master", login, stop=stop)
+    # A server that has gone silent must not hold the caller for ever; counts for the cursors made from here on.
+    connection.timeout = QUERY_TIMEOUT_SECONDS
     try:
         pool_of = _pool_of(connection)
     except pyodbc.Error as error:

@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -91,11 +92,18 @@ def write_ready_file(path: Path, facts: dict[str, object]) -> None:
     partial.replace(path)
 
 
+def allow_many_files() -> None:
+    """A session has about 3 files open, and many machines allow a process 1,024 unless it asks for more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.sqlserver", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="JSON file, see local/sqlserver/config.py")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    allow_many_files()
     # Statements run on threads; the default of 5 ms before a busy one yields would be the latency of every packet.
     sys.setswitchinterval(0.001)
     try:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert, select
 
-from elastic_jobs.domain.lifecycle import Lifecycle
+from elastic_jobs.domain.lifecycle import Level, Lifecycle
 from elastic_jobs.domain.model import Step, StepDefinition
 from elastic_jobs.domain.outcome import AttemptResult, Outcome
 from elastic_jobs.domain.retry import RetryPolicy
@@ -58,9 +58,11 @@ class Engine:
         self.policy = RetryPolicy(attempts=0)
         self.job_id = uuid4()
         self.steps: list[Step] = []
+        self.max_parallelism: int | None = None
 
     def define(self, *, capacity: int = 100, steps: int = 1, max_parallelism: int | None = None) -> None:
         now = self.clock.now()
+        self.max_parallelism = max_parallelism
         with self.database.write() as connection:
             connection.execute(
                 insert(agent).values(id=1, name="a", location="x", sku_name="JA100", capacity=capacity, create_time=now)
@@ -141,7 +143,14 @@ class Engine:
     def record(self, claim: TargetClaim, outcome: Outcome = Outcome.SUCCEEDED) -> outcomes.Recorded | None:
         result = AttemptResult(outcome=outcome, message=f"It {outcome}.")
         with self.database.write() as connection:
-            return outcomes.record(connection, self.database, claim, result, self.policy)
+            return outcomes.record(
+                connection, self.database, claim, result, self.policy, max_parallelism=self.max_parallelism
+            )
+
+    def renew(self, *claims_held: TargetClaim) -> list[claims.Renewed]:
+        tokens = [claim.token for claim in claims_held]
+        with self.database.write() as connection:
+            return claims.renew(connection, self.database, Level.TARGET, tokens, self.holder.lease)
 
     def advance(self, execution_id: UUID) -> UUID | None:
         with self.database.write() as connection:

@@ -16,8 +16,7 @@ from elastic_jobs.domain.outcome import Outcome
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb.execution_tables import job_executions, target_executions
-from elastic_jobs.jobdb.executions import claims, outcomes, repairs, starting
-from elastic_jobs.jobdb.executions.claims import Holder
+from elastic_jobs.jobdb.executions import outcomes, repairs, starting
 from elastic_jobs.jobdb.tables import agent
 from tests.jobdb.conftest import Engine, databases
 
@@ -97,15 +96,12 @@ def test_a_renewed_claim_does_not_expire_and_an_expired_one_is_not_renewed(engin
     kept, dead = (engine.claim(target) for target in dispatched[:2])
     assert kept is not None
     assert dead is not None
-    other = Holder(instance=uuid4(), lease=timedelta(seconds=30))
     engine.clock.move(seconds=20)
-    with engine.database.write() as connection:
-        assert claims.renew(connection, engine.database, Level.TARGET, other) == []
-        renewed = claims.renew(connection, engine.database, Level.TARGET, engine.holder)
-    assert {claim.row_id for claim in renewed} == set(dispatched)
+    assert [claim.token for claim in engine.renew(kept)] == [kept.token]
+    engine.clock.move(seconds=20)
+    assert [claim.token for claim in engine.renew(kept, dead)] == [kept.token]
     engine.clock.move(seconds=31)
-    with engine.database.write() as connection:
-        assert claims.renew(connection, engine.database, Level.TARGET, engine.holder) == []
+    assert engine.renew(kept, dead) == []
 
 
 def test_a_target_whose_worker_is_lost_each_time_fails_in_the_end(engine: Engine) -> None:
@@ -327,8 +323,7 @@ def test_cancel_ends_what_waits_and_flags_what_runs(engine: Engine) -> None:
     engine.cancel(execution)
     states = engine.target_states(execution)
     assert sorted(states.values()) == ["Canceled", "Canceled", "Canceled", "InProgress"]
-    with engine.database.write() as connection:
-        (renewed,) = claims.renew(connection, engine.database, Level.TARGET, engine.holder)
+    (renewed,) = engine.renew(running)
     assert renewed.cancel_requested
     engine.advance(execution)
     assert engine.job_state(execution) == "InProgress"

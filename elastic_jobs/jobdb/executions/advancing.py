@@ -16,7 +16,7 @@ from elastic_jobs.domain.lifecycle import Level, Lifecycle, roll_up
 from elastic_jobs.domain.ports import Ids
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
-from elastic_jobs.jobdb.executions.common import YES, changed, into, reachable
+from elastic_jobs.jobdb.executions.common import YES, changed, into, lock_run, reachable
 from elastic_jobs.jobdb.executions.starting import insert_next_step
 
 _GOES_ON = frozenset({Lifecycle.SUCCEEDED, Lifecycle.SUCCEEDED_WITH_SKIPPED})
@@ -33,6 +33,7 @@ def has_active_targets(connection: Connection, step_execution_id: UUID) -> bool:
 
 def advance(connection: Connection, database: JobDatabase, job_execution_id: UUID, ids: Ids) -> UUID | None:
     """Move a run on as far as it can go; the step execution that begins, for its wake-up message, or None."""
+    lock_run(connection, job_execution_id)
     run = connection.execute(select(job_executions).where(job_executions.c.id == job_execution_id)).one_or_none()
     if run is None or not run.is_active:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Row, Table, func, or_, select, update
 from elastic_jobs.domain.lifecycle import Level, Lifecycle
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
-from elastic_jobs.jobdb.executions.common import NO, WAITING, changed, into
+from elastic_jobs.jobdb.executions.common import NO, WAITING, changed, into, lock_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,6 @@ class TargetClaim:
 class Renewed:
     """A claim that was renewed, and whether its holder is asked to stop."""
 
-    row_id: UUID
     token: UUID
     cancel_requested: bool
 
@@ -66,6 +66,10 @@ def claim_step(
 ) -> StepClaim | None:
     """Claim a step that waits; None when somebody else was faster, it is not due yet, or it has ended."""
     table = step_executions
+    run_id = connection.execute(select(table.c.job_execution_id).where(table.c.id == step_execution_id)).scalar()
+    if run_id is None:
+        return None
+    lock_run(connection, run_id)
     claimed = changed(
         connection,
         _claim(table, database, token, holder)
@@ -135,17 +139,24 @@ def _claim(table: Table, database: JobDatabase, token: UUID, holder: Holder) -> 
             current_attempt_start_time=database.now(),
             start_time=func.coalesce(table.c.start_time, database.now()),
             next_attempt_start_time=None,
+            # A step that was taken back from a lost worker may be claimed before its message was sent again.
+            dispatch_time=func.coalesce(table.c.dispatch_time, database.now()),
         )
     )
 
 
-def renew(connection: Connection, database: JobDatabase, level: Level, holder: Holder) -> list[Renewed]:
-    """Renew all claims of an instance on one level, in one statement; claims that ran out are not revived."""
+def renew(
+    connection: Connection, database: JobDatabase, level: Level, tokens: Collection[UUID], lease: timedelta
+) -> list[Renewed]:
+    """Renew the claims that are being worked on, in one statement; claims that ran out are not revived.
+
+    Only the tokens that somebody holds: a claim whose worker is gone must run out, also on a living instance.
+    """
     table = {Level.STEP: step_executions, Level.TARGET: target_executions}[level]
     rows = connection.execute(
         update(table)
-        .where(table.c.claimed_by == holder.instance, table.c.lease_until > database.now())
-        .values(lease_until=database.now(holder.lease))
-        .returning(table.c.id, table.c.claim_token, table.c.cancel_requested)
+        .where(table.c.lease_until > database.now(), table.c.claim_token.in_(tokens))
+        .values(lease_until=database.now(lease))
+        .returning(table.c.claim_token, table.c.cancel_requested)
     )
-    return [Renewed(row_id=row.id, token=row.claim_token, cancel_requested=row.cancel_requested) for row in rows]
+    return [Renewed(token=row.claim_token, cancel_requested=row.cancel_requested) for row in rows]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult, Table, literal_column
+from sqlalchemy import Connection, CursorResult, Table, literal_column, update
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -50,5 +50,10 @@ def into(database: JobDatabase, to: Lifecycle) -> dict[str, Any]:
     }
 
 
-def lease_columns(database: JobDatabase, lease: timedelta) -> dict[str, Any]:
-    return {"lease_until": database.now(lease)}
+def lock_run(connection: Connection, job_execution_id: UUID) -> None:
+    """Keep others from changing a run until this transaction ends.
+
+    Whoever changes a run and its steps locks the run first, then the steps, then the targets.
+    """
+    run = job_executions.c
+    connection.execute(update(job_executions).where(run.id == job_execution_id).values(is_active=run.is_active))

@@ -62,6 +62,10 @@ def find_duties(connection: Connection, database: JobDatabase, now: datetime, ol
         target.next_attempt_start_time <= database.now(), target.is_active == YES, target.dispatch_time.is_(None)
     )
     in_line = exists().where(target.is_active == YES, target.admitted == NO)
+    # Admissions are refilled also when no slot is free: who is admitted gets the next one that a worker hands over.
+    due_in_line = exists().where(
+        target.next_attempt_start_time <= database.now(), target.is_active == YES, target.admitted == NO
+    )
     free = used.scalar_subquery() < select(func.max(agent.c.capacity)).scalar_subquery()
     conditions: dict[str, ColumnElement[bool]] = {
         "schedules": exists().where(job.next_run_time <= now, job.delete_time.is_(None)),
@@ -69,7 +73,7 @@ def find_duties(connection: Connection, database: JobDatabase, now: datetime, ol
             exists().where(target.lease_until < database.now()), exists().where(step.lease_until < database.now())
         ),
         "messages": or_(exists().where(overdue(database, Level.STEP)), exists().where(overdue(database, Level.TARGET))),
-        "slots": and_(or_(ready, due_retry, in_line), free),
+        "slots": or_(and_(or_(ready, due_retry, in_line), free), due_in_line),
         "runs": exists(select(job_executions.c.id).where(stranded())),
         "deletions": exists().where(job.delete_time.is_not(None)),
         "history": exists(select(job_executions.c.id).where(ended_before(oldest))),

@@ -43,7 +43,13 @@ class _Move:
 
 
 def record(
-    connection: Connection, database: JobDatabase, claim: TargetClaim, result: AttemptResult, policy: RetryPolicy
+    connection: Connection,
+    database: JobDatabase,
+    claim: TargetClaim,
+    result: AttemptResult,
+    policy: RetryPolicy,
+    *,
+    max_parallelism: int | None = None,
 ) -> Recorded | None:
     """Record the end of an attempt, if the claim still stands; None when it was lost, and then nothing is changed."""
     if result.outcome is Outcome.LEASE_LOST:
@@ -56,13 +62,14 @@ def record(
     if row is None:
         return None
     move = _decide(claim, result, policy, lost_attempts=row.lost_attempts)
-    if not _apply(connection, database, claim, result, move):
+    limited = max_parallelism is not None and claim.elastic_pool_name is not None
+    if not _apply(connection, database, claim, result, move, limited=limited):
         # A retry is refused when the run was canceled meanwhile: the failed attempt was its last.
         move = _Move(Lifecycle.CANCELED, f"Canceled. The last attempt: {result.message}")
-        if not _apply(connection, database, claim, result, move):
+        if not _apply(connection, database, claim, result, move, limited=limited):
             return None
     _keep_messages(connection, claim, result.messages)
-    _leave_pool(connection, database, claim, waits=move.retry_after is not None)
+    slots.pass_admission(connection, database, claim.step_uid, claim.elastic_pool_name)
     return Recorded(
         lifecycle=move.to,
         retry_after=move.retry_after,
@@ -84,7 +91,13 @@ def _decide(claim: TargetClaim, result: AttemptResult, policy: RetryPolicy, *, l
 
 
 def _apply(
-    connection: Connection, database: JobDatabase, claim: TargetClaim, result: AttemptResult, move: _Move
+    connection: Connection,
+    database: JobDatabase,
+    claim: TargetClaim,
+    result: AttemptResult,
+    move: _Move,
+    *,
+    limited: bool,
 ) -> bool:
     columns = target_executions.c
     statement = (
@@ -98,7 +111,10 @@ def _apply(
     if result.outcome is Outcome.BUSY:
         statement = statement.values(lost_attempts=columns.lost_attempts + 1)
     if move.retry_after is not None:
-        statement = statement.where(columns.cancel_requested == NO).values(turn=slots.current_turn(connection))
+        # It gets in line again: behind those being served now, and where its pool has a limit, for admission too.
+        statement = statement.where(columns.cancel_requested == NO).values(
+            turn=slots.current_turn(connection), admitted=not limited
+        )
     return changed(connection, statement) == 1
 
 
@@ -129,13 +145,4 @@ def _keep_messages(connection: Connection, claim: TargetClaim, messages: Sequenc
                 }
                 for ordinal, message in enumerate(messages, start=1)
             ],
-        )
-
-
-def _leave_pool(connection: Connection, database: JobDatabase, claim: TargetClaim, *, waits: bool) -> None:
-    """Pass the admission on. Who waits for a retry keeps it only while nobody else wants it."""
-    passed = slots.pass_admission(connection, database, claim.step_uid, claim.elastic_pool_name)
-    if waits and passed:
-        connection.execute(
-            update(target_executions).where(target_executions.c.id == claim.target_execution_id).values(admitted=False)
         )

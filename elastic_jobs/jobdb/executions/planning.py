@@ -110,6 +110,7 @@ def _rows(
                 "create_time": now,
                 "end_time": now if skipped else None,
                 "last_message": _skip_message(target) if skipped else "Target execution created.",
+                "sent_messages": 1,
                 "cancel_requested": False,
                 "current_attempts": 0,
                 "failed_attempts": 0,

@@ -17,9 +17,11 @@ from elastic_jobs.jobdb.executions.common import UNCLAIMED, WAITING, YES, change
 from elastic_jobs.jobdb.executions.outcomes import LOST_LIMIT
 from elastic_jobs.jobdb.tables import jobs
 
-RESEND_AFTER = timedelta(seconds=20)
-"""A row whose message was sent this long ago and that nobody claimed has lost its message; it is sent again. A doubled
-message is harmless, so this only has to be longer than the usual wait in the queue."""
+RESEND_SECONDS = (20, 40, 80, 160, 320)
+"""A row whose message was sent this long ago and that nobody claimed has lost its message; it is sent again, and each
+time it is waited for longer: with a backlog in the queue nothing is lost, and doubled messages only make it longer."""
+STEP_GRACE = timedelta(seconds=5)
+"""How late the delayed message of a step's retry may be before the tick sends another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,34 +82,44 @@ def unsent(connection: Connection, database: JobDatabase, level: Level) -> list[
     Targets: those that hold a slot.
     """
     table = step_executions if level is Level.STEP else target_executions
-    rows = connection.execute(select(table.c.id).where(overdue(database, level)).limit(1000)).scalars().all()
-    for start in range(0, len(rows), 500):
-        connection.execute(
+    lost = overdue(database, level)
+    found = connection.execute(select(table.c.id).where(lost).limit(1000)).scalars().all()
+    sent: list[UUID] = []
+    for start in range(0, len(found), 500):
+        # The condition again: meanwhile a row may have been claimed, or wait for a retry that is not due.
+        marked = connection.execute(
             update(table)
-            .where(table.c.id.in_(rows[start : start + 500]), table.c.lifecycle.in_(WAITING))
-            .values(dispatch_time=database.now())
+            .where(table.c.id.in_(found[start : start + 500]), lost)
+            .values(dispatch_time=database.now(), sent_messages=table.c.sent_messages + 1)
+            .returning(table.c.id)
         )
-    return list(rows)
+        sent += marked.scalars()
+    return sent
 
 
 def overdue(database: JobDatabase, level: Level) -> ColumnElement[bool]:
     """The condition of ``unsent``, for the tick's question too."""
-    sent_long_ago = database.now(-RESEND_AFTER)
-    if level is Level.TARGET:
-        columns = target_executions.c
-        return and_(columns.dispatch_time < sent_long_ago, columns.lifecycle.in_(WAITING))
-    columns = step_executions.c
-    due_since = case(
-        (columns.next_attempt_start_time.is_not(None), columns.next_attempt_start_time), else_=columns.create_time
+    table = step_executions if level is Level.STEP else target_executions
+    columns = table.c
+    patience = case(
+        *(
+            (columns.sent_messages == times, database.now(-timedelta(seconds=seconds)))
+            for times, seconds in enumerate(RESEND_SECONDS[:-1], start=1)
+        ),
+        else_=database.now(-timedelta(seconds=RESEND_SECONDS[-1])),
     )
+    if level is Level.TARGET:
+        return and_(columns.dispatch_time < patience, columns.lifecycle.in_(WAITING))
+    retry = columns.next_attempt_start_time
     return and_(
         columns.is_active == YES,
         columns.lifecycle.in_(WAITING),
-        or_(columns.next_attempt_start_time.is_(None), columns.next_attempt_start_time <= database.now()),
+        or_(retry.is_(None), retry <= database.now()),
         or_(
             columns.dispatch_time.is_(None),
-            columns.dispatch_time < sent_long_ago,
-            and_(columns.dispatch_time < due_since, due_since < database.now(-timedelta(seconds=5))),
+            columns.dispatch_time < patience,
+            # The message of its retry is overdue.
+            and_(columns.dispatch_time < retry, retry < database.now(-STEP_GRACE)),
         ),
     )
 
@@ -136,5 +148,6 @@ def jobs_to_delete(connection: Connection) -> list[UUID]:
 
 
 def delete_job(connection: Connection, job_id: UUID) -> None:
-    """Remove a job that is marked for deletion, with its versions and steps; its history must be gone."""
-    connection.execute(delete(jobs).where(jobs.c.id == job_id, jobs.c.delete_time.is_not(None)))
+    """Remove a job that is marked for deletion, with its versions and steps; not while it has history."""
+    history = exists().where(job_executions.c.job_id == jobs.c.id)
+    connection.execute(delete(jobs).where(jobs.c.id == job_id, jobs.c.delete_time.is_not(None), ~history))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -9,11 +10,14 @@ from sqlalchemy import Connection, Row, exists, select, update
 
 from elastic_jobs.domain.ports import Ids
 from elastic_jobs.domain.schedule import Due, IntervalType, Schedule, after_run
+from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions
 from elastic_jobs.jobdb.executions.common import changed
 from elastic_jobs.jobdb.executions.starting import Started, insert_execution
 from elastic_jobs.jobdb.tables import jobs
+
+_log = logging.getLogger(__name__)
 
 
 def start_due_jobs(
@@ -32,8 +36,8 @@ def start_due_jobs(
     started: list[Started] = []
     for job in due:
         if _move_on(connection, job, now) and not _ran_already(connection, job):
-            started.append(
-                insert_execution(
+            try:
+                run = insert_execution(
                     connection,
                     database,
                     job_id=job.id,
@@ -42,7 +46,11 @@ def start_due_jobs(
                     ids=ids,
                     scheduled_for=job.next_run_time,
                 )
-            )
+            except (InvalidDefinitionError, NotFoundError) as error:
+                # Its schedule has moved on; the others must not suffer for a job that cannot be started.
+                _log.warning("A due job was not started: %s", error, extra={"action": "start_refused"})
+                continue
+            started.append(run)
     return started
 
 

@@ -51,15 +51,14 @@ def take(connection: Connection, database: JobDatabase) -> list[UUID]:
 
 def take_one(connection: Connection, database: JobDatabase, target_execution_id: UUID) -> bool:
     """Give a free slot to this target, if it waits, is due and is admitted; whether it now has one."""
+    waits = (_T.id == target_execution_id, _T.is_active == YES, _T.dispatch_time.is_(None), _due(database))
+    if connection.execute(select(_T.id).where(*waits)).first() is None:
+        return False  # the usual answer to a doubled message: not worth the lock
     lock_slots(connection, database)
+    refill_pools(connection, database)
     if free_slots(connection) < 1:
         return False
-    due = or_(_T.next_attempt_start_time.is_(None), _T.next_attempt_start_time <= database.now())
-    statement = (
-        update(target_executions)
-        .where(_T.id == target_execution_id, _T.is_active == YES, _T.admitted == YES, _T.dispatch_time.is_(None), due)
-        .values(dispatch_time=database.now())
-    )
+    statement = update(target_executions).where(*waits, _T.admitted == YES).values(**_dispatched(database))
     return changed(connection, statement) == 1
 
 
@@ -102,9 +101,13 @@ def _dispatch(connection: Connection, database: JobDatabase, count: int) -> list
     ids = [row.id for row in sorted(rows, key=lambda row: row.turn)[:count]]
     for start in range(0, len(ids), _CHUNK):
         connection.execute(
-            update(target_executions).where(_T.id.in_(ids[start : start + _CHUNK])).values(dispatch_time=database.now())
+            update(target_executions).where(_T.id.in_(ids[start : start + _CHUNK])).values(**_dispatched(database))
         )
     return ids
+
+
+def _dispatched(database: JobDatabase) -> dict[str, Any]:
+    return {"dispatch_time": database.now(), "sent_messages": 1}
 
 
 def _first(connection: Connection, count: int, *conditions: Any) -> list[Row[Any]]:
@@ -114,18 +117,41 @@ def _first(connection: Connection, count: int, *conditions: Any) -> list[Row[Any
     return list(connection.execute(query))
 
 
-def pass_admission(connection: Connection, database: JobDatabase, step_uid: UUID, pool: str | None) -> bool:
-    """Admit the next target in line of a step within a pool, in place of one that leaves; whether there was one.
+def pass_admission(connection: Connection, database: JobDatabase, step_uid: UUID, pool: str | None) -> None:
+    """Admit the next target in line of a step within a pool, in place of one that leaves in this transaction.
 
-    Where max_parallelism is not set nobody is ever in line.
+    Where max_parallelism is not set nobody is ever in line. After it was lowered nobody follows until it holds again.
     """
     if pool is None:
-        return False
-    due = or_(_T.next_attempt_start_time.is_(None), _T.next_attempt_start_time <= database.now())
-    queued = _first(connection, 1, *_in_line(step_uid, pool), due)
+        return
+    queued = _first(connection, 1, *_in_line(step_uid, pool), _due(database))
     if not queued:
-        return False
-    return _admit(connection, [queued[0].id]) == 1
+        return
+    limit = connection.execute(_limits(_T.id == queued[0].id)).one().limit
+    if admitted_count(connection, step_uid, pool) < limit:
+        _admit(connection, [queued[0].id])
+
+
+def _due(database: JobDatabase) -> ColumnElement[bool]:
+    return or_(_T.next_attempt_start_time.is_(None), _T.next_attempt_start_time <= database.now())
+
+
+def _limits(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """max_parallelism of the steps of some targets, by step and pool."""
+    return (
+        select(_T.step_uid, _T.elastic_pool_name, func.min(job_steps.c.max_parallelism).label("limit"))
+        .join(step_executions, step_executions.c.id == _T.step_execution_id)
+        .join(
+            job_steps,
+            and_(
+                job_steps.c.job_id == step_executions.c.job_id,
+                job_steps.c.job_version == step_executions.c.job_version,
+                job_steps.c.step_id == step_executions.c.step_id,
+            ),
+        )
+        .where(*conditions)
+        .group_by(_T.step_uid, _T.elastic_pool_name)
+    )
 
 
 def _in_line(step_uid: UUID, pool: str) -> tuple[ColumnElement[bool], ...]:
@@ -146,25 +172,11 @@ def refill_pools(connection: Connection, database: JobDatabase) -> None:
 
     Only under the lock: it counts before it admits.
     """
-    due = or_(_T.next_attempt_start_time.is_(None), _T.next_attempt_start_time <= database.now())
-    groups = connection.execute(
-        select(_T.step_uid, _T.elastic_pool_name, func.max(job_steps.c.max_parallelism).label("limit"))
-        .join(step_executions, step_executions.c.id == _T.step_execution_id)
-        .join(
-            job_steps,
-            and_(
-                job_steps.c.job_id == step_executions.c.job_id,
-                job_steps.c.job_version == step_executions.c.job_version,
-                job_steps.c.step_id == step_executions.c.step_id,
-            ),
-        )
-        .where(_T.is_active == YES, _T.admitted == NO, due)
-        .group_by(_T.step_uid, _T.elastic_pool_name)
-    ).all()
+    groups = connection.execute(_limits(_T.is_active == YES, _T.admitted == NO, _due(database))).all()
     for group in groups:
-        free = (group.limit or 1) - admitted_count(connection, group.step_uid, group.elastic_pool_name)
+        free = group.limit - admitted_count(connection, group.step_uid, group.elastic_pool_name)
         if free > 0:
-            queued = _first(connection, free, *_in_line(group.step_uid, group.elastic_pool_name), due)
+            queued = _first(connection, free, *_in_line(group.step_uid, group.elastic_pool_name), _due(database))
             _admit(connection, [row.id for row in queued])
 
 

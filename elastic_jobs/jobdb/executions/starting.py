@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from elastic_jobs.domain.lifecycle import Lifecycle
 from elastic_jobs.domain.ports import Ids
 from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions
-from elastic_jobs.jobdb.executions.common import into
+from elastic_jobs.jobdb.executions.common import changed, into
 from elastic_jobs.jobdb.tables import job_steps, jobs
 
 
@@ -28,16 +28,26 @@ class Started:
 def find_repeated(
     connection: Connection, job_name: str, *, execution_id: UUID | None, request_id: str | None
 ) -> UUID | None:
-    """The run that an earlier, identical request already started, or None."""
-    if execution_id is not None:
-        return connection.execute(select(job_executions.c.id).where(job_executions.c.id == execution_id)).scalar()
-    if request_id is None:
+    """The run that an earlier, identical request already started, or None.
+
+    Raises:
+        InvalidDefinitionError: the execution id is that of a run of another job.
+    """
+    if execution_id is None and request_id is None:
         return None
-    return connection.execute(
-        select(job_executions.c.id)
-        .join(jobs, jobs.c.id == job_executions.c.job_id)
-        .where(job_executions.c.request_id == request_id, jobs.c.name == job_name, jobs.c.delete_time.is_(None))
-    ).scalar()
+    run = job_executions.c
+    same = run.id == execution_id if execution_id is not None else run.request_id == request_id
+    job_id = connection.execute(select(jobs.c.id).where(jobs.c.name == job_name, jobs.c.delete_time.is_(None))).scalar()
+    if execution_id is None:
+        same = same & (run.job_id == job_id)
+    found = connection.execute(select(run.id, run.job_id).where(same)).one_or_none()
+    if found is None:
+        return None
+    if found.job_id != job_id:
+        raise InvalidDefinitionError(
+            f"The id {execution_id} is that of an execution of another job; choose another id."
+        )
+    return UUID(str(found.id))
 
 
 def start(
@@ -87,9 +97,14 @@ def insert_execution(
     """Write a run down: root and first step. Unique (job, scheduled_for) and (job, request id) make repeats fail.
 
     Raises:
+        NotFoundError: the job was deleted meanwhile.
         InvalidDefinitionError: that version of the job has no steps.
         sqlalchemy.exc.IntegrityError: the same instant or request was started by somebody else meanwhile.
     """
+    # Keeps the job from being deleted until the run is committed.
+    kept = update(jobs).where(jobs.c.id == job_id, jobs.c.delete_time.is_(None)).values(version=jobs.c.version)
+    if not changed(connection, kept):
+        raise NotFoundError("job", job_name)
     first = _step_after(connection, job_id, job_version, 0)
     if first is None:
         raise InvalidDefinitionError(f"The job '{job_name}' has no steps; add a step before starting it.")

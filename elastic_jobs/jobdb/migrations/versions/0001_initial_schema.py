@@ -328,6 +328,7 @@ def upgrade() -> None:
         sa.Column(
             "dispatch_time", types.UtcDateTime(), nullable=True, comment="When its wake-up message was last sent."
         ),
+        sa.Column("sent_messages", sa.Integer(), nullable=False, comment="How often it was sent for this wait."),
         sa.Column(
             "claim_token", sa.Uuid(), nullable=True, comment="Fencing token: only its holder may record an outcome."
         ),
@@ -383,6 +384,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("is_active = 1"),
             mssql_where=sa.text("is_active = 1"),
+        )
+        batch_op.create_index(
+            "ix_step_executions_lease",
+            ["lease_until"],
+            unique=False,
+            sqlite_where=sa.text("lease_until IS NOT NULL"),
+            mssql_where=sa.text("lease_until IS NOT NULL"),
         )
 
     op.create_table(
@@ -470,6 +478,7 @@ def upgrade() -> None:
         sa.Column(
             "dispatch_time", types.UtcDateTime(), nullable=True, comment="When its wake-up message was last sent."
         ),
+        sa.Column("sent_messages", sa.Integer(), nullable=False, comment="How often it was sent for this wait."),
         sa.Column(
             "claim_token", sa.Uuid(), nullable=True, comment="Fencing token: only its holder may record an outcome."
         ),
