@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 _COLOURS = {
     "Succeeded": "green",
@@ -34,7 +36,7 @@ class Screen:
         self.console.print(f"\n[bold cyan]{self._step}.[/] [bold]{title}[/]")
 
     def say(self, line: str) -> None:
-        self.console.print(f"   {line}", markup=False)
+        self.console.print(Padding(Text(line), (0, 0, 0, 3)))
 
     def sql(self, where: str, statement: str) -> None:
         self.console.print(f"   [dim]{where:>9}[/]  ", statement, sep="", markup=True, soft_wrap=False)
@@ -45,6 +47,11 @@ class Screen:
         return f"[{colour}]{state}[/]" if colour else state
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """A table of the rows; columns in which nothing stands are left out."""
+        rows = list(rows)
+        kept = [place for place in range(len(columns)) if any(row[place] not in (None, "") for row in rows)]
+        columns = [columns[place] for place in kept]
+        rows = [[row[place] for place in kept] for row in rows]
         table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE)
         for column in columns:
             # Sentences wrap between words; names and states stay in one piece.

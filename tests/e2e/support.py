@@ -123,11 +123,11 @@ def _terminal(properties: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def wait_for(answer: Callable[[], T | None], seconds: float, describe: Callable[[], object] = lambda: "") -> T:
-    """The first answer that is neither None nor False; AssertionError with a description after ``seconds``."""
+    """The first answer that is true; AssertionError with a description after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
         found = answer()
-        if found is not None and found is not False:
+        if found:
             return found
         assert time.monotonic() < deadline, f"Not within {seconds} s: {describe()}"
         time.sleep(0.05)
