@@ -38,7 +38,14 @@ class StorageOutbox:
 
     def __init__(self, *, connection_string: str, queue_uri: str, credential: TokenCredential | None) -> None:
         # Short: what is not sent now is sent again by the tick, and nobody should wait for a storage that is away.
-        patience: dict[str, Any] = {"retry_total": 1, "connection_timeout": 3, "read_timeout": 10}
+        patience: dict[str, Any] = {
+            "retry_total": 1,
+            "initial_backoff": 1,
+            "increment_base": 1,
+            "random_jitter_range": 0,
+            "connection_timeout": 3,
+            "read_timeout": 10,
+        }
         if connection_string:
             self._service = QueueServiceClient.from_connection_string(connection_string, **patience)
         else:

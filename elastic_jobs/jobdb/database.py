@@ -33,8 +33,10 @@ can be renewed after one such error."""
 TRANSIENT_NUMBERS = frozenset(
     {926, 1204, 1205, 1222, 4060, 4221, 10053, 10054, 10060, 10928, 10929, 10936, 40143, 40197, 40501, 40540, 40613}
     | {41301, 41302, 41305, 41325, 41839, 42108, 42109, 49918, 49919, 49920, 233, 615, 997}
+    | {51222}
 )
-"""Errors of SQL Server that pass: documented for Azure SQL, and what SqlClient and EF Core retry."""
+"""Errors of SQL Server that pass: documented for Azure SQL, what SqlClient and EF Core retry, and 51222, our own for an
+application lock that was not granted in time."""
 _NUMBER = re.compile(r"\((-?\d+)\) \(SQL\w+")
 _PASSING_STATES = ("08", "HYT", "40001")
 
@@ -62,7 +64,7 @@ class JobDatabase:
                 "JOB_DATABASE_URL is not a usable database URL; write for example sqlite:////data/jobs.db."
             ) from None
         self._clock = clock
-        # SQLite has one writer. Threads of this process queue here, in order; only processes meet SQLite's busy wait.
+        # SQLite has one writer. Threads of this process wait for it here; only processes meet SQLite's busy wait.
         self._writer = threading.Lock() if self.is_sqlite else None
 
     def _create_engine(self, url: str, pool_size: int) -> Engine:
@@ -106,7 +108,7 @@ class JobDatabase:
             text(
                 "DECLARE @got int; EXEC @got = sp_getapplock @Resource = :resource, @LockMode = 'Exclusive',"
                 " @LockOwner = 'Transaction', @LockTimeout = 30000;"
-                " IF @got < 0 THROW 50000, 'The lock of the job database was not granted in 30 seconds.', 1;"
+                " IF @got < 0 THROW 51222, 'The lock of the job database was not granted in 30 seconds.', 1;"
             ),
             {"resource": f"elastic_jobs:{resource}"},
         )

@@ -211,9 +211,17 @@ def output_failure(error: ServerError, server: str, database: str, table: str) -
     )
 
 
+_SHORT_SECRET = 6
+
+
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text without any of the secrets."""
+    """The text without any of the secrets.
+
+    A short one is only taken out where it stands by itself: cutting it out of other words would spell it to the reader.
+    """
     for secret in secrets:
-        if secret:
+        if len(secret) >= _SHORT_SECRET:
             text = text.replace(secret, "***")
+        elif secret:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return text

@@ -1,13 +1,11 @@
-"""The services over a real job database, with a clock that is moved by hand and an outbox that keeps what it is given."""
+"""The services over a real job database, with a clock moved by hand and an outbox that keeps what it is given."""
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,29 +14,10 @@ from elastic_jobs.agent.caretaker import Caretaker
 from elastic_jobs.agent.control import Control
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.scheduler import Scheduler
-from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
-from tests.jobdb.conftest import Engine, ManualClock, clock, engine
+from tests.jobdb.conftest import Engine, ManualClock, clock, database, engine, template
 
-__all__ = ["clock", "engine"]
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A job database with nothing in it: copying it is faster than upgrading one for each test."""
-    file = tmp_path_factory.mktemp("template") / "jobs.db"
-    database = JobDatabase(f"sqlite:///{file}")
-    schema.upgrade(database)
-    database.dispose()
-    return file
-
-
-@pytest.fixture
-def database(template: Path, tmp_path: Path, clock: ManualClock) -> Iterator[JobDatabase]:
-    shutil.copy(template, tmp_path / "jobs.db")
-    database = JobDatabase(f"sqlite:///{tmp_path}/jobs.db", clock=clock)
-    yield database
-    database.dispose()
+__all__ = ["clock", "database", "engine", "template"]
 
 
 class KeepingOutbox:
@@ -51,9 +30,11 @@ class KeepingOutbox:
         self.lossy = False
 
     def wake_steps(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None:
+        del delay
         self.steps += [] if self.lossy else ids
 
     def wake_targets(self, ids: Iterable[UUID], delay: timedelta = timedelta()) -> None:
+        del delay
         self.targets += [] if self.lossy else ids
 
     def alarm(self, due: datetime, delay: timedelta) -> None:

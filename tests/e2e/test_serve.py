@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from local.api_client import ApiClient, ApiError
+from local.sqlserver.client import running_emulator
 from tests.e2e.support import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,3 +176,30 @@ def _is(pid: int, module: str) -> bool:
         return module in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
     except OSError:
         return False
+
+
+def test_a_real_server_can_take_the_place_of_the_emulator(tmp_path: Path) -> None:
+    # A second emulator is that server here: what counts is that the stack knows nothing of it but address and password.
+    password = "p;w}1aA"
+    server = {"name": "whatever", "admin_user": "sa", "admin_password": password}
+    with running_emulator({"servers": [server]}, tmp_path / "server") as real:
+        address = f"127.0.0.1,{real.ports['whatever']};sa;{password}"
+        with serving(tmp_path, TARGET_SQL=address, DATABASES="3") as process:
+            endpoint = json.loads((tmp_path / "endpoint.json").read_text(encoding="utf-8"))
+            assert endpoint["sql"]["password"] == password
+            api = ApiClient(endpoint, "agent1")
+            api.put_agent("westeurope", endpoint["job_database_name"])
+            api.put("/credentials/admin", {"username": "sa", "password": password})
+            member = {"type": "SqlServer", "serverName": endpoint["sql"]["server"]}
+            credential = f"{api.agent}/credentials/admin"
+            api.put("/targetGroups/all", {"members": [{**member, "refreshCredential": credential}]})
+            api.put("/jobs/j", {})
+            group = f"{api.agent}/targetGroups/all"
+            step = {"targetGroup": group, "credential": credential, "action": {"value": "PRINT 'real-marker'"}}
+            api.put("/jobs/j/steps/s", step)
+            run = api.call("POST", "/jobs/j/start")["name"]
+            state = "/jobs/j/executions/" + run
+            wait_for(lambda: api.call("GET", state)["properties"]["lifecycle"] == "Succeeded", 30)
+            assert len(real.control.journal(kind="batch", text="real-marker")) == 3
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0

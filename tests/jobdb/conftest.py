@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,10 +42,20 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture
-def database(tmp_path: Path, clock: ManualClock) -> Iterator[JobDatabase]:
-    database = JobDatabase(f"sqlite:///{tmp_path}/jobs.db", clock=clock)
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A job database with nothing in it: copying it is faster than upgrading one for each test."""
+    file = tmp_path_factory.mktemp("template") / "jobs.db"
+    database = JobDatabase(f"sqlite:///{file}")
     schema.upgrade(database)
+    database.dispose()
+    return file
+
+
+@pytest.fixture
+def database(template: Path, tmp_path: Path, clock: ManualClock) -> Iterator[JobDatabase]:
+    shutil.copy(template, tmp_path / "jobs.db")
+    database = JobDatabase(f"sqlite:///{tmp_path}/jobs.db", clock=clock)
     yield database
     database.dispose()
 

@@ -175,3 +175,4 @@ def test_sentences_for_the_output() -> None:
 
 def test_secrets_are_blotted_out() -> None:
     assert redact("near 's3cret' and s3cret", ["s3cret", ""]) == "near '***' and ***"
+    assert redact("Login timeout expired for 'p'", ["p"]) == "Login timeout expired for '***'"

@@ -135,15 +135,16 @@ def delete_job(connection: Connection, edit: Edit, name: str, *, force: bool) ->
     current = find_job(connection, name)
     if current is None:
         return None
+    row = tables.jobs.c.id == current.id
+    # As a lock: a run that is being started now is either seen below, or finds the job deleted.
+    connection.execute(update(tables.jobs).where(row).values(version=tables.jobs.c.version))
     active = exists().where(job_executions.c.job_id == current.id, job_executions.c.is_active == 1)
     if not force and connection.execute(select(tables.jobs.c.id).where(tables.jobs.c.id == current.id, active)).first():
         raise InvalidDefinitionError(
             f"The job '{current.name}' has active executions; wait for their end, cancel them, or delete it by force."
         )
     connection.execute(
-        update(tables.jobs)
-        .where(tables.jobs.c.id == current.id)
-        .values(delete_time=edit.now, next_run_time=None, schedule_anchor=None)
+        update(tables.jobs).where(row).values(delete_time=edit.now, next_run_time=None, schedule_anchor=None)
     )
     record(connection, edit, "delete job", f"jobs/{current.name}", current, None)
     return current

@@ -48,6 +48,8 @@ def expire_claims(connection: Connection, database: JobDatabase, level: Level) -
             connection,
             update(table)
             .where(table.c.id == row.id, table.c.claim_token == row.claim_token, table.c.lease_until < database.now())
+            # A cancel that came in between is for the next tick: a canceled row must not wait for a retry.
+            .where(table.c.cancel_requested == row.cancel_requested)
             .values(
                 **into(database, to),
                 **UNCLAIMED,
