@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
+RUNS   ?= 200
+SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format lock setup
+.PHONY: help demo serve test chaos check format lock setup
 
 help: ## This list
 	@echo "Elastic Jobs: run T-SQL across many Azure SQL databases."
@@ -21,6 +23,11 @@ serve: setup ## The whole stack until Ctrl-C; writes .local/endpoint.json (PORT,
 test: setup ## All tests
 	@$(RUN) -m pytest $(TESTS)
 
+chaos: setup ## Seeded runs under kills, lost messages and faults (RUNS, SEED); then broken laws and the recovery time
+	@$(RUN) -m tests.chaos --runs $(RUNS) --seed $(SEED)
+	@$(RUN) -m tests.chaos --show-broken
+	@$(RUN) -m tests.chaos --recovery
+
 check: setup ## Formatting, lint, types
 	@$(RUN) -m ruff format --check . && $(RUN) -m ruff check . && $(RUN) -m mypy
 
@@ -29,16 +36,20 @@ format: setup ## Format the code
 
 lock: setup ## Pin all dependencies anew (requirements.txt, requirements-dev.txt)
 	@$(RUN) -m pip install --quiet uv
-	@$(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --upgrade \
+	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --upgrade \
 		pyproject.toml -o requirements.txt
-	@$(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --extra dev \
+	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --extra dev \
 		--constraint requirements.txt pyproject.toml -o requirements-dev.txt
 
-setup: $(READY) node_modules/.package-lock.json
+setup: tools $(READY) node_modules/.package-lock.json
 
-$(READY): requirements-dev.txt
+# Before anything is installed: what is missing is said at once.
+tools:
 	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: install Python 3.11 or newer, or name it: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.13" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo "Node is missing: install Node 20 or newer with npm; Azurite, which stands in for Azure Storage, runs on it" >&2; exit 1; }
+
+$(READY): requirements-dev.txt
 	@echo "Installing Python packages into $(VENV) (a minute or two, once) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
@@ -46,7 +57,6 @@ $(READY): requirements-dev.txt
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json
-	@command -v npm >/dev/null || { echo "Node is missing: install Node 20 or newer with npm; Azurite, which stands in for Azure Storage, runs on it." >&2; exit 1; }
 	@echo "Installing Azurite into node_modules (once) ..."
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
