@@ -6,7 +6,7 @@ import pytest
 
 from local.api_client import ApiError
 from local.stack import TARGET_SERVER
-from tests.e2e.support import Bench, wait_for
+from tests.e2e.support import MANY_SERVER, Bench, wait_for
 
 
 def test_division_by_zero_without_an_output_table_fails_and_names_8134(bench: Bench) -> None:
@@ -161,3 +161,27 @@ def test_max_parallelism_holds_in_a_pool(bench: Bench) -> None:
     run, targets = bench.run(job)
     assert run["lifecycle"] == "Succeeded"
     assert len(targets) == 8
+
+
+def test_output_goes_to_another_server_with_another_credential(bench: Bench) -> None:
+    for statement in (
+        "CREATE LOGIN collector WITH PASSWORD='collect!123'",
+        "CREATE USER collector FROM LOGIN collector",
+    ):
+        bench.sql("master", statement, MANY_SERVER)
+    for statement in ("CREATE USER collector FROM LOGIN collector", "ALTER ROLE db_owner ADD MEMBER collector"):
+        bench.sql("many1", statement, MANY_SERVER)
+    bench.api.put("/credentials/collector", {"username": "collector", "password": "collect!123"})
+    output = {
+        "serverName": MANY_SERVER,
+        "databaseName": "many1",
+        "tableName": "FromElsewhere",
+        "credential": f"{bench.api.agent}/credentials/collector",
+    }
+    job = bench.job("SELECT DB_NAME() AS source", bench.member("database1"), bench.member("database2"), output=output)
+    run, _ = bench.run(job)
+    assert run["lifecycle"] == "Succeeded", run
+    rows = bench.sql("many1", "SELECT source FROM dbo.FromElsewhere ORDER BY source", MANY_SERVER)
+    assert [row[0] for row in rows] == ["database1", "database2"]
+    logins = bench.emulator.journal(kind="login", server=MANY_SERVER, database="many1")
+    assert "collector" in {record["user"] for record in logins}
