@@ -36,7 +36,7 @@ class Screen:
         self.console.print(f"\n[bold cyan]{self._step}.[/] [bold]{title}[/]")
 
     def say(self, line: str) -> None:
-        self.console.print(Padding(Text(line), (0, 0, 0, 3)))
+        self.console.print(Padding(Text(line), (0, 0, 0, 3), expand=False))
 
     def sql(self, where: str, statement: str) -> None:
         self.console.print(f"   [dim]{where:>9}[/]  ", statement, sep="", markup=True, soft_wrap=False)

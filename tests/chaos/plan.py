@@ -260,12 +260,12 @@ def _mischief(rng: random.Random, prefix: str, runs: list[uuid.UUID], emphasis: 
         if kind in {"freeze", "azurite", "lock", "cut"} and any(action.kind == kind for action in actions):
             continue  # each of these lasts; one at a time says enough
         details = _details(rng, kind, prefix, runs)
-        # Orders lie in wait, so they are given early; in_expire waits for the claims of workers that died before.
+        # Orders lie in wait, so they are given early; in_expire waits for the claims of a worker that died before.
         at = round(rng.uniform(0, 0.5) if kind in {"point", "message"} else rng.uniform(0.05, MISCHIEF_SECONDS), 2)
         actions.append(Action(at=at, kind=kind, details=details))
         if details.get("point") in AFTER_A_LOSS:
-            at = round(rng.uniform(1.0, 2.5), 2)
-            actions.append(Action(at=at, kind="kill", details={"workers": WORKERS, "first": 0}))
+            loss = {"point": "during_script", "skip": 0, "seconds": 0.1}
+            actions.append(Action(at=at, kind="point", details=loss))
     return actions
 
 
@@ -274,7 +274,8 @@ def _details(rng: random.Random, kind: str, prefix: str, runs: list[uuid.UUID]) 
         return {"workers": rng.choice((1, 1, 2, WORKERS)), "first": rng.randrange(WORKERS)}
     if kind == "point":
         point = rng.choice(KILL_POINTS)
-        return {"point": point, "skip": rng.choice((0, 0, 0, 1, 4)), "seconds": round(rng.uniform(0, 0.4), 2)}
+        skip = 0 if point in AFTER_A_LOSS else rng.choice((0, 0, 0, 1, 4))
+        return {"point": point, "skip": skip, "seconds": round(rng.uniform(0, 0.4), 2)}
     if kind == "message":
         return {"trick": rng.choice(MESSAGE_TRICKS), "count": rng.choice((1, 3, 10)), "seconds": rng.randint(1, 4)}
     if kind == "forge":

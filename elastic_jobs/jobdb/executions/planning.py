@@ -179,7 +179,7 @@ def abandon_canceled(connection: Connection, database: JobDatabase, claim: StepC
                 columns.lifecycle == Lifecycle.IN_PROGRESS,
                 columns.claim_token == claim.token,
             )
-            .values(**into(database, Lifecycle.CANCELED), **UNCLAIMED, last_message="Canceled."),
+            .values(**into(database, Lifecycle.CANCELED), **UNCLAIMED, dispatch_time=None, last_message="Canceled."),
         )
         == 1
     )
