@@ -28,8 +28,9 @@ chaos: setup ## Seeded runs under kills, lost messages and faults (RUNS, SEED); 
 	@$(RUN) -m tests.chaos --show-broken
 	@$(RUN) -m tests.chaos --recovery
 
-check: setup ## Formatting, lint, types
+check: setup ## Formatting, lint, types, the rules of the house (triggers, imports, settings)
 	@$(RUN) -m ruff format --check . && $(RUN) -m ruff check . && $(RUN) -m mypy
+	@$(RUN) -m pytest -q tests/unit/test_house.py
 
 format: setup ## Format the code
 	@$(RUN) -m ruff format . && $(RUN) -m ruff check --fix .
