@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TypeVar
 
-from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from elastic_jobs.agent.caretaker import Caretaker
@@ -31,7 +30,6 @@ from elastic_jobs.agent.worker import TargetWorker
 from elastic_jobs.api.services import Services
 from elastic_jobs.credentials.sealing import Sealer
 from elastic_jobs.domain.ports import SystemClock, new_id
-from elastic_jobs.domain.targets import ServerNames
 from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.agent import ensure_agent
@@ -59,11 +57,10 @@ class Runtime:
         schema.check(self.database)
         self.sealer = Sealer(settings.credential_key)
         self.servers = TargetServers.from_settings(settings)
-        names = ServerNames(settings.sql_server_suffix)
         self.outbox = StorageOutbox(
             connection_string=settings.storage_connection,
             queue_uri=settings.storage_queue_uri,
-            credential=None if settings.storage_connection else _app_identity(),
+            credential=None if settings.storage_connection else DefaultAzureCredential(),
         )
         flow = Flow(self.database, self.outbox, self.ids)
         registry = Registry(
@@ -77,7 +74,9 @@ class Runtime:
         self.control = Control(self.database, self.outbox, flow, self.clock, self.ids)
         caretaker = Caretaker(self.database, self.outbox, flow, self.clock, keep_history=settings.keep_history)
         self.scheduler = Scheduler(self.database, self.outbox, caretaker, self.clock, self.ids, pause=time.sleep)
-        self._expander = StepExpander(self.database, connector, logins, names, registry, self.outbox, flow, self.ids)
+        self._expander = StepExpander(
+            self.database, connector, logins, self.servers.names, registry, self.outbox, flow, self.ids
+        )
         self._worker = TargetWorker(self.database, connector, logins, registry, self.outbox, flow, self.ids)
         self.services = Services(
             settings=settings,
@@ -128,10 +127,6 @@ class Runtime:
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-def _app_identity() -> TokenCredential:
-    return DefaultAzureCredential()
 
 
 _lock = threading.Lock()

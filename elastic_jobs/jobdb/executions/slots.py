@@ -180,8 +180,7 @@ def refill_pools(connection: Connection, database: JobDatabase) -> None:
             _admit(connection, [row.id for row in queued])
 
 
-def _admit(connection: Connection, ids: list[UUID]) -> int:
-    return changed(
-        connection,
-        update(target_executions).where(_T.id.in_(ids), _T.is_active == YES, _T.admitted == NO).values(admitted=True),
+def _admit(connection: Connection, ids: list[UUID]) -> None:
+    connection.execute(
+        update(target_executions).where(_T.id.in_(ids), _T.is_active == YES, _T.admitted == NO).values(admitted=True)
     )
