@@ -1,7 +1,7 @@
 """Runs scripts on targets: claim, run, record, hand the slot on, and go on with the next target of that slot.
 
-A worker that handed its slot on runs that next target itself, without a message, until its time slice is over; a step
-over N databases thus costs about as many messages as there are slots, not N.
+The transaction that records an outcome also claims the target that gets the slot, so that a worker goes on without a
+message until its time slice is over; a step over N databases thus costs about as many messages as there are slots.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from uuid import UUID
@@ -25,7 +25,7 @@ from elastic_jobs.domain.script import ScriptVariables, prepare
 from elastic_jobs.errors import ElasticJobsError, JobDatabaseUnavailableError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.executions import claims, outcomes, slots
-from elastic_jobs.jobdb.executions.claims import TargetClaim
+from elastic_jobs.jobdb.executions.claims import Claimant, TargetClaim
 from elastic_jobs.jobdb.executions.work import StepRun, load_step_run
 from elastic_jobs.targets.attempt import Attempt, TargetTask
 from elastic_jobs.targets.connect import Connector
@@ -39,6 +39,14 @@ which the host hides a message, and fair to other messages."""
 RECORD_PATIENCE = timedelta(minutes=10)
 """How long a worker tries to record an outcome: longer than a failover of the job database takes."""
 _RECORD_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A claim, and the monotonic time before it was asked for: its lease counts from then."""
+
+    claim: TargetClaim
+    asked_at: float
 
 
 class TargetWorker:
@@ -66,18 +74,11 @@ class TargetWorker:
     def handle(self, target_execution_id: UUID) -> None:
         """Work on the target that a message names, if it waits for a worker, then on those that get its slot."""
         until = self._monotonic() + TIME_SLICE.total_seconds()
-        claimed_at = self._monotonic()
+        asked_at = self._monotonic()
         claim = self._claim(target_execution_id)
-        while claim is not None:
-            recorded = self._work(claim, claimed_at)
-            following = None if recorded is None else recorded.handed_on
-            claim = None
-            if following is not None:
-                if self._monotonic() < until:
-                    claimed_at = self._monotonic()
-                    claim = self._claim(following)
-                else:
-                    self._outbox.wake_targets([following])
+        held = None if claim is None else _Held(claim, asked_at)
+        while held is not None:
+            held = self._work(held, until)
 
     def _claim(self, target_execution_id: UUID) -> TargetClaim | None:
         token, holder = self._ids(), self._registry.holder
@@ -88,7 +89,9 @@ class TargetWorker:
                 claim = claims.claim_target(connection, self._database, target_execution_id, token, holder)
         return claim
 
-    def _work(self, claim: TargetClaim, claimed_at: float) -> outcomes.Recorded | None:
+    def _work(self, held: _Held, until: float) -> _Held | None:
+        """Run a target and record its outcome; the next target of its slot, while the time slice lasts."""
+        claim = held.claim
         run = self._step_run(claim.step_execution_id)
         if run is None:
             return None
@@ -98,18 +101,18 @@ class TargetWorker:
             raise  # no fault of the target: the claim runs out and another worker takes it
         except ElasticJobsError as error:
             failed = AttemptResult(outcome=Outcome.FAILED, message=str(error), error_class=ErrorClass.LOGIN)
-            return self._record(claim, run, failed)
+            return self._end(claim, run, failed, until)
         try:
             with self._registry.watching(
                 Level.TARGET,
                 claim.token,
-                claimed_at=claimed_at,
+                claimed_at=held.asked_at,
                 timeout_seconds=run.step.definition.timeout_seconds,
                 stop=attempt.stop,
             ):
                 result = self._in_words(attempt.run(), claim, run)
                 # Still watched, so that the claim lives on while the job database does not answer.
-                return self._record(claim, run, result)
+                return self._end(claim, run, result, until)
         except TooLateError:
             _log.warning(
                 "Target execution %s was claimed but not begun in time; it is taken back when its lease ends.",
@@ -138,11 +141,49 @@ class TargetWorker:
             ),
         )
 
-    def _record(self, claim: TargetClaim, run: StepRun, result: AttemptResult) -> outcomes.Recorded | None:
-        """Record an outcome, for as long as it takes the job database to answer again: the token is the guard."""
+    def _end(self, claim: TargetClaim, run: StepRun, result: AttemptResult, until: float) -> _Held | None:
+        """Record an outcome, and do what follows from it."""
+        claimant = None
+        if self._monotonic() < until:
+            claimant = Claimant(token=self._ids(), holder=self._registry.holder)
+        recorded, asked_at = self._record(claim, run, result, claimant)
+        self._tell(claim, result, recorded)
+        if recorded is None:
+            return None
+        if recorded.retry_after is not None:
+            self._outbox.wake_targets([claim.target_execution_id], recorded.retry_after)
+        following = recorded.following
+        if recorded.handed_on is not None and following is None:
+            self._outbox.wake_targets([recorded.handed_on])
+        if recorded.retry_after is None and (
+            following is None or following.step_execution_id != claim.step_execution_id
+        ):
+            self._move_on(claim)
+        return None if following is None else _Held(following, asked_at)
+
+    def _move_on(self, claim: TargetClaim) -> None:
+        try:
+            self._flow.target_ended(claim.step_execution_id, claim.job_execution_id)
+        except JobDatabaseUnavailableError as error:
+            # The next target is claimed already and must not wait; the tick moves the run on.
+            _log.warning(
+                "The run %s could not be moved on: %s",
+                claim.job_execution_id,
+                error,
+                extra={"action": "move_on_failed", "execution": str(claim.job_execution_id)},
+            )
+
+    def _record(
+        self, claim: TargetClaim, run: StepRun, result: AttemptResult, claimant: Claimant | None
+    ) -> tuple[outcomes.Recorded | None, float]:
+        """Record an outcome, for as long as it takes the job database to answer again: the token is the guard.
+
+        Also the monotonic time from which the lease of the following claim counts.
+        """
         definition = run.step.definition
-        until = self._monotonic() + RECORD_PATIENCE.total_seconds()
+        began, unsure = self._monotonic(), False
         while True:
+            asked_at = self._monotonic()
             try:
                 with self._database.write() as connection:
                     recorded = outcomes.record(
@@ -152,26 +193,22 @@ class TargetWorker:
                         result,
                         definition.retry,
                         max_parallelism=definition.max_parallelism,
+                        claimant=claimant,
                     )
-                break
+                    if recorded is None and unsure and claimant is not None:
+                        recorded, asked_at = outcomes.find_recorded(connection, claim, claimant), began
+                return recorded, asked_at
             except JobDatabaseUnavailableError as error:
-                if self._monotonic() >= until:
+                if self._monotonic() >= began + RECORD_PATIENCE.total_seconds():
                     _log.error(
                         "The outcome of target execution %s could not be recorded: %s",
                         claim.target_execution_id,
                         error,
                         extra={"action": "outcome_lost", "target": str(claim.target_execution_id)},
                     )
-                    return None
+                    return None, asked_at
                 self._pause(_RECORD_RETRY_SECONDS)
-        self._tell(claim, result, recorded)
-        if recorded is None:
-            return None
-        if recorded.retry_after is not None:
-            self._outbox.wake_targets([claim.target_execution_id], recorded.retry_after)
-        else:
-            self._flow.target_ended(claim.step_execution_id, claim.job_execution_id)
-        return recorded
+                unsure = True
 
     def _load_step_run(self, step_execution_id: UUID) -> StepRun | None:
         with self._database.read() as connection:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from elastic_jobs.agent import worker as worker_module
 from elastic_jobs.agent.flow import Flow
@@ -17,6 +17,8 @@ from elastic_jobs.agent.worker import TargetWorker
 from elastic_jobs.domain.outcome import AttemptResult, Outcome, StopReason
 from elastic_jobs.domain.targets import ServerNames
 from elastic_jobs.errors import JobDatabaseUnavailableError
+from elastic_jobs.jobdb.execution_tables import target_executions
+from elastic_jobs.jobdb.executions.claims import TargetClaim
 from elastic_jobs.targets.authentication import Login, PasswordLogin
 from elastic_jobs.targets.connect import ConnectOptions, Connector
 from elastic_jobs.targets.servers import TargetServers
@@ -161,3 +163,87 @@ def test_a_script_is_not_begun_when_the_lease_is_over(
     monkeypatch.setattr(logins, "login", slow)
     worker.handle(dispatched[0])
     assert QuickAttempt.begun == 0
+
+
+def test_the_next_target_of_the_slot_is_claimed_with_the_record(
+    engine: Engine, worker: TargetWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.define(capacity=1)
+    _, dispatched = engine.planned(databases(3))
+    asked: list[UUID] = []
+    claim = TargetWorker._claim
+
+    def counted(self: TargetWorker, target: UUID) -> TargetClaim | None:
+        asked.append(target)
+        return claim(self, target)
+
+    monkeypatch.setattr(TargetWorker, "_claim", counted)
+    worker.handle(dispatched[0])
+    assert QuickAttempt.begun == 3
+    assert asked == dispatched
+
+
+def test_when_the_answer_to_a_commit_is_lost_the_worker_goes_on_with_what_it_claimed(
+    engine: Engine, worker: TargetWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does the next target wait for a lease to run out, nor is an attempt counted as lost."""
+    engine.define(capacity=1)
+    execution, dispatched = engine.planned(databases(5))
+    write, calls = engine.database.write, [0]
+
+    @contextmanager
+    def forgetful() -> Iterator[Connection]:
+        with write() as connection:
+            yield connection
+        calls[0] += 1
+        if calls[0] in {2, 4}:
+            raise JobDatabaseUnavailableError("The answer to COMMIT was lost.")
+
+    monkeypatch.setattr(engine.database, "write", forgetful)
+    worker.handle(dispatched[0])
+    assert QuickAttempt.begun == 5
+    assert set(engine.target_states(execution).values()) == {"Succeeded"}
+    with engine.database.read() as connection:
+        lost = connection.execute(select(func.sum(target_executions.c.lost_attempts))).scalar_one()
+    assert lost == 0
+
+
+def test_a_run_that_cannot_be_moved_on_does_not_hold_up_the_next_target(
+    engine: Engine, worker: TargetWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last target of one run hands its slot to the first of another, and the job database goes away in between."""
+    engine.define(capacity=1)
+    _, dispatched = engine.planned(databases(1))
+    second, none = engine.planned(databases(1, prefix="other"))
+    assert none == []
+    calls = [0]
+
+    def away(self: Flow, step_execution_id: UUID, job_execution_id: UUID) -> None:
+        calls[0] += 1
+        if calls[0] == 1:
+            raise JobDatabaseUnavailableError("The job database does not answer.")
+
+    monkeypatch.setattr(Flow, "target_ended", away)
+    worker.handle(dispatched[0])
+    assert calls == [2]
+    assert set(engine.target_states(second).values()) == {"Succeeded"}
+
+
+def test_after_its_time_slice_a_worker_sends_a_message_instead(
+    engine: Engine, worker: TargetWorker, outbox: KeepingOutbox, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.define(capacity=1)
+    execution, dispatched = engine.planned(databases(3))
+    run = QuickAttempt.run
+
+    def long(self: QuickAttempt) -> AttemptResult:
+        seconds.now += 150
+        return run(self)
+
+    monkeypatch.setattr(QuickAttempt, "run", long)
+    worker.handle(dispatched[0])
+    assert QuickAttempt.begun == 2
+    [target] = outbox.targets
+    assert engine.row(target)["lifecycle"] == "Created"
+    worker.handle(target)
+    assert set(engine.target_states(execution).values()) == {"Succeeded"}

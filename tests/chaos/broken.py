@@ -115,11 +115,11 @@ def _count_then_insert() -> None:
 def _check_before_commit() -> None:
     def make(original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
-        def record(self: Any, claim: TargetClaim, run: Any, result: AttemptResult) -> Any:
+        def record(self: Any, claim: TargetClaim, run: Any, result: AttemptResult, *others: Any) -> Any:
             if result.outcome is not Outcome.LEASE_LOST and _is_last(self._database, claim):
                 _end_step(self._database, claim, Lifecycle.SUCCEEDED)
                 self._flow.advance([claim.job_execution_id])
-            return original(self, claim, run, result)
+            return original(self, claim, run, result, *others)
 
         return record
 

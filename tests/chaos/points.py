@@ -4,9 +4,9 @@
 after_claim        a target is claimed and nothing was done with the claim
 during_script      the script has begun; dies some tenths of a second later
 after_script       the script has ended and its outcome is not recorded
-in_record          the outcome is written, but not committed
-after_record       the outcome is committed, the slot handed on, the run not yet moved on
-before_next        the run was moved on; the next target of the slot is not claimed
+in_record          the outcome is written and the next target of the slot claimed, but not committed
+after_record       outcome and next claim are committed, and nothing was done with either
+before_next        the run was moved on; the next target of the slot is claimed and not begun
 step_claimed       a step is claimed and its target group not resolved
 planned            the targets of a step are committed and their messages not sent
 in_advance         a run was moved on, but not committed
@@ -62,7 +62,7 @@ def install(control: Control) -> None:
     points.within(Attempt, "_run_script", "during_script")
     points.after(Attempt, "run", "after_script")
     points.after(outcomes, "record", "in_record")
-    points.before(Flow, "target_ended", "after_record")
+    points.after(TargetWorker, "_record", "after_record")
     points.after(TargetWorker, "_work", "before_next")
     points.before(StepExpander, "_expand", "step_claimed")
     points.after(advancing, "advance", "in_advance", always=True)

@@ -20,7 +20,7 @@ from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions import advancing, canceling, claims, outcomes, planning, slots, starting
-from elastic_jobs.jobdb.executions.claims import Holder, StepClaim, TargetClaim
+from elastic_jobs.jobdb.executions.claims import Claimant, Holder, StepClaim, TargetClaim
 from elastic_jobs.jobdb.tables import agent, job_steps, jobs
 
 
@@ -151,11 +151,19 @@ class Engine:
         with self.database.write() as connection:
             return claims.claim_target(connection, self.database, target_execution_id, uuid4(), holder or self.holder)
 
-    def record(self, claim: TargetClaim, outcome: Outcome = Outcome.SUCCEEDED) -> outcomes.Recorded | None:
+    def record(
+        self, claim: TargetClaim, outcome: Outcome = Outcome.SUCCEEDED, claimant: Claimant | None = None
+    ) -> outcomes.Recorded | None:
         result = AttemptResult(outcome=outcome, message=f"It {outcome}.")
         with self.database.write() as connection:
             return outcomes.record(
-                connection, self.database, claim, result, self.policy, max_parallelism=self.max_parallelism
+                connection,
+                self.database,
+                claim,
+                result,
+                self.policy,
+                max_parallelism=self.max_parallelism,
+                claimant=claimant,
             )
 
     def renew(self, *claims_held: TargetClaim) -> list[claims.Renewed]:

@@ -54,13 +54,16 @@ while True:
     for target in ids:
         with database.write() as connection:
             claim = claims.claim_target(connection, database, target, uuid4(), holder)
-        if claim is None:
-            continue
-        number += 1
-        outcome = Outcome.FAILED if number % 3 == 0 else Outcome.SUCCEEDED
-        with database.write() as connection:
-            result = AttemptResult(outcome=outcome, message="m", messages=said)
-            outcomes.record(connection, database, claim, result, policy, max_parallelism=3)
+        while claim is not None:
+            number += 1
+            outcome = Outcome.FAILED if number % 3 == 0 else Outcome.SUCCEEDED
+            claimant = claims.Claimant(token=uuid4(), holder=holder)
+            with database.write() as connection:
+                result = AttemptResult(outcome=outcome, message="m", messages=said)
+                recorded = outcomes.record(
+                    connection, database, claim, result, policy, max_parallelism=3, claimant=claimant
+                )
+            claim = None if recorded is None else recorded.following
 """
 
 

@@ -40,7 +40,7 @@ from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions import claims, outcomes, planning, slots
-from elastic_jobs.jobdb.executions.claims import Holder, StepClaim, TargetClaim
+from elastic_jobs.jobdb.executions.claims import Claimant, Holder, StepClaim, TargetClaim
 from elastic_jobs.jobdb.tables import agent
 from tests.jobdb.conftest import Engine, ManualClock
 
@@ -159,11 +159,16 @@ class Model(RuleBasedStateMachine):
         self._claim(self._pick(known, which), self._pick(self.holders, holder))
 
     @precondition(lambda self: self.claims)
-    @rule(which=choice, outcome=outcomes_of_attempts, advance=st.booleans())
-    def record(self, which: int, outcome: Outcome, advance: bool) -> None:
+    @rule(which=choice, outcome=outcomes_of_attempts, advance=st.booleans(), go_on=st.booleans())
+    def record(self, which: int, outcome: Outcome, advance: bool, go_on: bool) -> None:
         claim = self._pick(self.claims, which)
-        recorded = self.engine.record(claim, outcome)
-        if recorded is not None and recorded.handed_on is not None:
+        claimant = Claimant(token=uuid4(), holder=self._pick(self.holders, which)) if go_on else None
+        recorded = self.engine.record(claim, outcome, claimant)
+        if recorded is not None and recorded.following is not None:
+            assert recorded.following.target_execution_id == recorded.handed_on
+            self.claims.append(recorded.following)
+        elif recorded is not None and recorded.handed_on is not None:
+            assert not go_on
             self.outbox.targets.append(recorded.handed_on)
         if advance:
             self.flow.target_ended(claim.step_execution_id, claim.job_execution_id)

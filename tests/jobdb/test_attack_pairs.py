@@ -36,10 +36,13 @@ class Situation:
         assert step is not None
         self.second, self.step = started.execution_id, step
 
-    def record(self, connection: Connection, outcome: Outcome) -> object:
+    def record(self, connection: Connection, outcome: Outcome, *, go_on: bool = False) -> object:
         result = AttemptResult(outcome=outcome, message="x")
         policy = RetryPolicy(attempts=1, initial_interval_seconds=60)
-        return outcomes.record(connection, self.database, self.running, result, policy, max_parallelism=LIMIT)
+        claimant = claims.Claimant(token=uuid4(), holder=self.engine.holder) if go_on else None
+        return outcomes.record(
+            connection, self.database, self.running, result, policy, max_parallelism=LIMIT, claimant=claimant
+        )
 
     def plan(self, connection: Connection) -> object:
         targets = databases(3, pool="p1", prefix="new")
@@ -52,7 +55,9 @@ MOVES: dict[str, Callable[[Situation, Connection], object]] = {
     "plan": lambda s, c: s.plan(c),
     "claim": lambda s, c: claims.claim_target(c, s.database, s.sent, uuid4(), s.engine.holder),
     "succeed": lambda s, c: s.record(c, Outcome.SUCCEEDED),
+    "succeed and go on": lambda s, c: s.record(c, Outcome.SUCCEEDED, go_on=True),
     "fail": lambda s, c: s.record(c, Outcome.FAILED),
+    "fail and go on": lambda s, c: s.record(c, Outcome.FAILED, go_on=True),
     "expire": lambda s, c: repairs.expire_claims(c, s.database, Level.TARGET),
     "expire steps": lambda s, c: repairs.expire_claims(c, s.database, Level.STEP),
     "send again": lambda s, c: repairs.unsent(c, s.database, Level.TARGET),

@@ -25,6 +25,14 @@ class Holder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Claimant:
+    """A holder that wants the next target of its slot, and the token of that claim."""
+
+    token: UUID
+    holder: Holder
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepClaim:
     """The right to resolve a step's target group, as long as the token stands in the row."""
 
@@ -100,15 +108,37 @@ def claim_target(
 ) -> TargetClaim | None:
     """Claim a target that holds a slot; None when somebody else was faster, it has no slot, or it has ended."""
     table = target_executions
-    claimed = changed(
-        connection,
+    claimed = (
         _claim(table, database, token, holder)
         .where(table.c.id == target_execution_id)
-        .where(table.c.dispatch_time.is_not(None)),
+        .where(table.c.dispatch_time.is_not(None))
+        .returning(*(table.c[name] for name in _CLAIM_COLUMNS))
     )
-    if not claimed:
-        return None
-    return _target_claim(connection.execute(select(table).where(table.c.id == target_execution_id)).one(), token)
+    row = connection.execute(claimed).one_or_none()
+    return None if row is None else _target_claim(row, token)
+
+
+def find_target_claim(connection: Connection, token: UUID) -> TargetClaim | None:
+    """The target that is claimed with this token; None when no claim stands under it."""
+    table = target_executions
+    found = select(*(table.c[name] for name in _CLAIM_COLUMNS)).where(
+        table.c.claim_token == token, table.c.lease_until.is_not(None)
+    )
+    row = connection.execute(found).one_or_none()
+    return None if row is None else _target_claim(row, token)
+
+
+_CLAIM_COLUMNS = (
+    "id",
+    "step_execution_id",
+    "job_execution_id",
+    "step_uid",
+    "server_name",
+    "database_name",
+    "elastic_pool_name",
+    "current_attempts",
+    "failed_attempts",
+)
 
 
 def _target_claim(row: Row[Any], token: UUID) -> TargetClaim:

@@ -1,4 +1,5 @@
-"""An attempt on a target ended: its outcome is recorded, its slot goes to the next target, all in one transaction."""
+"""An attempt on a target ended: its outcome is recorded and its slot goes to the next target, which the same worker may
+claim, all in one transaction."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from elastic_jobs.domain.outcome import AttemptResult, CapturedMessage, Outcome
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import target_executions, target_messages
-from elastic_jobs.jobdb.executions import slots
-from elastic_jobs.jobdb.executions.claims import TargetClaim
+from elastic_jobs.jobdb.executions import claims, slots
+from elastic_jobs.jobdb.executions.claims import Claimant, TargetClaim
 from elastic_jobs.jobdb.executions.common import NO, UNCLAIMED, changed, into, reachable
 
 BUSY_DELAY = timedelta(seconds=5)
@@ -28,11 +29,15 @@ that kills its worker each time would otherwise run for ever."""
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What became of the target. ``handed_on`` is the waiting target that got its slot."""
+    """What became of the target.
+
+    handed_on: the waiting target that got its slot. following: the claimant's claim on that target.
+    """
 
     lifecycle: Lifecycle
     retry_after: timedelta | None
     handed_on: UUID | None
+    following: TargetClaim | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,12 @@ def record(
     policy: RetryPolicy,
     *,
     max_parallelism: int | None = None,
+    claimant: Claimant | None = None,
 ) -> Recorded | None:
-    """Record the end of an attempt, if the claim still stands; None when it was lost, and then nothing is changed."""
+    """Record the end of an attempt, if the claim still stands; None when it was lost, and then nothing is changed.
+
+    claimant: who goes on with the target that gets the slot; None: it waits for a worker.
+    """
     if result.outcome is Outcome.LEASE_LOST:
         return None
     row = connection.execute(
@@ -70,10 +79,28 @@ def record(
             return None
     _keep_messages(connection, claim, result.messages)
     slots.pass_admission(connection, database, claim.step_uid, claim.elastic_pool_name)
+    handed_on = slots.hand_over(connection, database)
+    following = None
+    if handed_on is not None and claimant is not None:
+        following = claims.claim_target(connection, database, handed_on, claimant.token, claimant.holder)
+    return Recorded(lifecycle=move.to, retry_after=move.retry_after, handed_on=handed_on, following=following)
+
+
+def find_recorded(connection: Connection, claim: TargetClaim, claimant: Claimant) -> Recorded | None:
+    """What an earlier ``record`` did whose commit was not confirmed; None when it handed nothing on or did nothing.
+
+    A claim that stands under the claimant's token can only have been made by it.
+    """
+    following = claims.find_target_claim(connection, claimant.token)
+    if following is None:
+        return None
+    own = target_executions.c
+    lifecycle = connection.execute(select(own.lifecycle).where(own.id == claim.target_execution_id)).scalar_one()
     return Recorded(
-        lifecycle=move.to,
-        retry_after=move.retry_after,
-        handed_on=slots.hand_over(connection, database),
+        lifecycle=Lifecycle(lifecycle),
+        retry_after=None,
+        handed_on=following.target_execution_id,
+        following=following,
     )
 
 

@@ -35,11 +35,9 @@ def lock_slots(connection: Connection, database: JobDatabase) -> None:
 
 def free_slots(connection: Connection) -> int:
     """Slots that the agent's capacity leaves free; 0 without an agent, negative after its capacity was reduced."""
-    capacity = connection.execute(select(agent.c.capacity)).scalar() or 0
-    used = connection.execute(
-        select(func.count()).select_from(target_executions).where(_T.dispatch_time.is_not(None))
-    ).scalar_one()
-    return capacity - used
+    capacity = func.coalesce(select(func.max(agent.c.capacity)).scalar_subquery(), 0)
+    used = select(func.count()).select_from(target_executions).where(_T.dispatch_time.is_not(None)).scalar_subquery()
+    return int(connection.execute(select(capacity - used)).scalar_one())
 
 
 def take(connection: Connection, database: JobDatabase) -> list[UUID]:
