@@ -96,12 +96,17 @@ job_executions = Table(
     Column("scheduled_for", UtcDateTime, comment="The schedule's instant; NULL when it was started by hand."),
     Column("request_id", Unicode(128), comment="x-ms-client-request-id of the start, to recognise its repetition."),
     Column("cancel_request_time", UtcDateTime),
+    Column("rerun_of", Uuid, comment="The run whose unsuccessful targets this one tries again."),
+    Column("rerun_reached", Integer, comment="Last step that had planned targets before; up to it rerun_targets hold."),
     *_lifecycle_checks(Level.JOB),
     partial_index(
         "ux_job_executions_scheduled_for", "job_id", "scheduled_for", unique=True, where="scheduled_for IS NOT NULL"
     ),
     partial_index("ux_job_executions_request_id", "job_id", "request_id", unique=True, where="request_id IS NOT NULL"),
-    partial_index("ix_job_executions_active", "job_id", where="is_active = 1"),
+    # One rerun per run: what a rerun left undone is tried again by a rerun of that one.
+    partial_index("ux_job_executions_rerun_of", "rerun_of", unique=True, where="rerun_of IS NOT NULL"),
+    partial_index("ix_job_executions_active", "job_id", "create_time", "id", where="is_active = 1"),
+    partial_index("ix_job_executions_active_time", "create_time", "id", where="is_active = 1"),
     Index("ix_job_executions_create_time", "create_time", "id"),
     Index("ix_job_executions_job", "job_id", "create_time", "id"),
     Index("ix_job_executions_end_time", "end_time"),
@@ -117,6 +122,7 @@ step_executions = Table(
     Column("job_version", Integer, nullable=False),
     Column("step_id", Integer, nullable=False),
     Column("step_name", types.name(), nullable=False),
+    Column("planned_targets", Integer, comment="How many targets its group gave; NULL until that is known."),
     *_common_columns(),
     *_claim_columns(),
     *_attempt_columns(),
@@ -184,4 +190,14 @@ target_messages = Table(
     Column("text", types.text()),
     CheckConstraint("kind IN ('message', 'error', 'rowcount', 'note')", name="kind"),
     comment="What a script said: PRINT, errors, row counts, and notes of the agent.",
+)
+
+rerun_targets = Table(
+    "rerun_targets",
+    metadata,
+    Column("job_execution_id", Uuid, ForeignKey(job_executions.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("step_id", Integer, primary_key=True, autoincrement=False),
+    Column("server_name", types.name(256), primary_key=True),
+    Column("database_name", types.name(), primary_key=True),
+    comment="What a rerun may touch in the steps that the run before it had come to: frozen when it starts.",
 )

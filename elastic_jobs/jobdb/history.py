@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Select, Table, and_, func, literal, or_, select
+from sqlalchemy import Column, Connection, Select, Table, and_, case, func, literal, or_, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from elastic_jobs.domain.lifecycle import Level, Lifecycle
 from elastic_jobs.errors import NotFoundError
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions, target_messages
+from elastic_jobs.jobdb.executions.common import NO, YES
 from elastic_jobs.jobdb.tables import jobs
 from elastic_jobs.jobdb.types import UtcDateTime
 
@@ -41,6 +43,7 @@ class Execution:
     current_attempt_start_time: datetime | None = None
     next_attempt_start_time: datetime | None = None
     scheduled_for: datetime | None = None
+    rerun_of: UUID | None = None
     step_id: int | None = None
     step_name: str | None = None
     server_name: str | None = None
@@ -102,7 +105,7 @@ def list_job_executions(
     statement = _jobs()
     if job_id is not None:
         statement = statement.where(job_executions.c.job_id == job_id)
-    statement = _filtered(statement, job_executions.c, filters)
+    statement = _filtered(statement, job_executions.c, filters).where(*_created_for(filters))
     return _by_time(connection, statement, job_executions, page, Level.JOB)
 
 
@@ -236,6 +239,8 @@ def progress(connection: Connection, job_execution_id: UUID) -> list[StepProgres
     return list(found.values())
 
 
+_MANY_RUNS = 1000
+"""So many runs within bounds on the end time are not looked at one by one."""
 _COMMON = ("lifecycle", "create_time", "start_time", "end_time", "last_message")
 _ATTEMPTS = ("current_attempts", "current_attempt_start_time", "next_attempt_start_time")
 _PLACE = ("server_name", "database_name", "elastic_pool_name", "error_number")
@@ -255,7 +260,7 @@ def _with_job(columns: list[Column[Any]]) -> Select[Any]:
 
 def _jobs() -> Select[Any]:
     own = job_executions.c
-    return _with_job([own.id, *_columns(own, _COMMON), own.scheduled_for])
+    return _with_job([own.id, *_columns(own, _COMMON), own.scheduled_for, own.rerun_of])
 
 
 def _steps() -> Select[Any]:
@@ -280,8 +285,32 @@ def _filtered(statement: Select[Any], own: Any, filters: ExecutionFilter) -> Sel
     if filters.end_time_max is not None:
         statement = statement.where(own.end_time < filters.end_time_max)
     if filters.is_active is not None:
-        statement = statement.where(own.is_active == int(filters.is_active))
+        statement = statement.where(own.is_active == (YES if filters.is_active else NO))
     return statement
+
+
+def _created_for(filters: ExecutionFilter) -> list[ColumnElement[bool]]:
+    """What bounds on the end time say of the creation time, in whose order runs are read.
+
+    Otherwise a listing of the few runs that ended within an hour would read all that were created since.
+    """
+    own = job_executions.c
+    bounds: list[ColumnElement[bool]] = []
+    if filters.end_time_max is not None:
+        bounds.append(own.create_time < filters.end_time_max)
+    if filters.end_time_min is not None:
+        ended = job_executions.alias("ended")
+        within = select(ended.c.create_time).where(ended.c.end_time >= filters.end_time_min)
+        if filters.end_time_max is not None:
+            within = within.where(ended.c.end_time < filters.end_time_max)
+        few = within.order_by(ended.c.end_time).limit(_MANY_RUNS).subquery("few")
+        # When there are many, those that were created last are found at once, and no bound is needed.
+        first = case(
+            (func.count() == _MANY_RUNS, literal(datetime.min.replace(tzinfo=UTC), UtcDateTime)),
+            else_=func.min(few.c.create_time),
+        )
+        bounds.append(own.create_time >= select(first).select_from(few).scalar_subquery())
+    return bounds
 
 
 def _by_time(connection: Connection, statement: Select[Any], table: Table, page: Page, level: Level) -> list[Execution]:
@@ -293,7 +322,11 @@ def _by_time(connection: Connection, statement: Select[Any], table: Table, page:
         # The row's own time where it is still there: SQL Server keeps one digit more than Python reads.
         stored = select(last.c.create_time).where(last.c.id == last_id).scalar_subquery()
         time = func.coalesce(stored, literal(instant, UtcDateTime), type_=UtcDateTime)
-        statement = statement.where(or_(own.create_time < time, and_(own.create_time == time, own.id < last_id)))
+        statement = statement.where(
+            # The first condition says nothing new, but lets the page begin where it begins instead of at the newest.
+            own.create_time <= time,
+            or_(own.create_time < time, own.id < last_id),
+        )
     return _page(connection, statement.order_by(own.create_time.desc(), own.id.desc()), page, level)
 
 

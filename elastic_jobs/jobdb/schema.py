@@ -11,11 +11,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from elastic_jobs.errors import SettingsError
-from elastic_jobs.jobdb import execution_tables
+from elastic_jobs.jobdb import execution_tables, tsql_tables
 from elastic_jobs.jobdb.database import JobDatabase
+from elastic_jobs.jobdb.sql_server import wait_for_ever
 from elastic_jobs.jobdb.tables import SCHEMA, metadata
+from elastic_jobs.jobdb.tsql.install import install, uninstall
 
-__all__ = ["check", "execution_tables", "head", "metadata", "revision", "upgrade"]
+__all__ = ["check", "execution_tables", "head", "metadata", "revision", "tsql_tables", "upgrade"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -29,10 +31,15 @@ def upgrade(database: JobDatabase, to: str = "head") -> None:
     with database.write() as connection:
         database.lock(connection, "schema")
         if not database.is_sqlite:
+            wait_for_ever(connection)
             connection.execute(text(f"IF SCHEMA_ID('{SCHEMA}') IS NULL EXEC('CREATE SCHEMA {SCHEMA}')"))
+        # A table with views upon it cannot be rebuilt, and SQLite changes tables by rebuilding them.
+        uninstall(connection)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, to)
+        if to == "head":
+            install(connection)
 
 
 def check(database: JobDatabase) -> None:

@@ -58,6 +58,7 @@ agent = Table(
     Column("capacity", Integer, nullable=False),
     Column("identity_id", Unicode(512)),
     Column("identity_client_id", Unicode(64)),
+    Column("identity_allowed_servers", types.text(), comment="As credentials.allowed_servers, for the identity."),
     Column("create_time", UtcDateTime, nullable=False),
     CheckConstraint("id = 1", name="one_agent"),
     CheckConstraint("capacity >= 1", name="capacity"),
@@ -71,6 +72,11 @@ credentials = Table(
     Column("name", types.name(), nullable=False, unique=True),
     Column("username", Unicode(128), nullable=False),
     Column("sealed_password", LargeBinary, nullable=False),
+    Column(
+        "allowed_servers",
+        types.text(),
+        comment="Names and *.parents, each between two commas; NULL: all servers of the deployment.",
+    ),
     Column("create_time", UtcDateTime, nullable=False),
     Column("modify_time", UtcDateTime, nullable=False),
     comment="User names and sealed passwords for target servers.",
@@ -197,5 +203,33 @@ audit_entries = Table(
     Column("resource", Unicode(512), nullable=False),
     Column("before", JSON),
     Column("after", JSON),
+    Index("ix_audit_entries_resource", "resource", "action", "id"),
     comment="Who changed what, and who started or canceled which execution. No secrets.",
+)
+
+private_endpoints = Table(
+    "private_endpoints",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", types.name(), nullable=False, unique=True),
+    Column("target_server_id", Unicode(512), nullable=False, comment="ARM id of the target server, as it was given."),
+    Column("target_server_name", types.name(256), nullable=False, unique=True, comment="Canonical name."),
+    Column("private_endpoint_id", Unicode(256), nullable=False, comment="Name of the resource to create in Azure."),
+    Column("connection_status", Unicode(50), nullable=False),
+    Column("connection_description", Unicode(512), nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    CheckConstraint(
+        "connection_status IN ('Pending', 'Approved', 'Rejected', 'Disconnected')", name="connection_status"
+    ),
+    comment="Private endpoints that the deployment is to have to its target servers, and what became of them.",
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Unicode(64), nullable=False),
+    Column("name", types.name(), nullable=False, comment="Of the agent or private endpoint."),
+    Column("time", UtcDateTime, nullable=False, index=True),
+    comment="Long-running operations that clients poll. They are done in the transaction that writes them down.",
 )

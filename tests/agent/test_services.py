@@ -37,11 +37,14 @@ def statements(database: JobDatabase) -> Iterator[list[str]]:
         if not sql.startswith("BEGIN"):  # no statement of its own: on SQL Server a transaction begins by itself
             sent.append(sql)
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    engines = {database.engine, database.reader}
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 def schedule(engine: Engine, *, in_seconds: float = 0, minutes: int = 1, job_id: UUID | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +20,11 @@ from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions import agent, credentials, jobs, steps, target_groups
 from elastic_jobs.jobdb.definitions.checks import Edit
 from elastic_jobs.jobdb.execution_tables import job_executions
-from elastic_jobs.jobdb.tables import audit_entries, metadata
+from elastic_jobs.jobdb.tables import audit_entries
+from tests.jobdb.conftest import job_databases
+from tests.jobdb.places import Places
+
+__all__ = ["job_databases"]
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 NAMES = ServerNames(".database.windows.net")
@@ -116,11 +119,11 @@ class Hand:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[JobDatabase]:
-    database = JobDatabase(f"sqlite:///{tmp_path}/jobs.db")
-    metadata.create_all(database.engine)
+def database(job_databases: Places) -> Iterator[JobDatabase]:
+    database = job_databases.clean()
     yield database
-    database.dispose()
+    if database.is_sqlite:
+        database.dispose()
 
 
 @pytest.fixture

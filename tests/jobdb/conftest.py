@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,12 +14,12 @@ from elastic_jobs.domain.model import Step, StepDefinition
 from elastic_jobs.domain.outcome import AttemptResult, Outcome
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.domain.targets import TargetDatabase
-from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions import advancing, canceling, claims, outcomes, planning, slots, starting
 from elastic_jobs.jobdb.executions.claims import Claimant, Holder, StepClaim, TargetClaim
 from elastic_jobs.jobdb.tables import agent, job_steps, jobs
+from tests.jobdb.places import Places, places
 
 
 class ManualClock:
@@ -43,21 +41,25 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A job database with nothing in it: copying it is faster than upgrading one for each test."""
-    file = tmp_path_factory.mktemp("template") / "jobs.db"
-    database = JobDatabase(f"sqlite:///{file}")
-    schema.upgrade(database)
-    database.dispose()
-    return file
+def job_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    """Where tests get job databases from: files, or databases of the SQL Server that the environment names."""
+    with places(tmp_path_factory.mktemp("job-databases")) as found:
+        yield found
 
 
 @pytest.fixture
-def database(template: Path, tmp_path: Path, clock: ManualClock) -> Iterator[JobDatabase]:
-    shutil.copy(template, tmp_path / "jobs.db")
-    database = JobDatabase(f"sqlite:///{tmp_path}/jobs.db", clock=clock)
+def only_sqlite(job_databases: Places) -> None:
+    """For tests of what is SQLite's own."""
+    if job_databases.engine_name != "sqlite":
+        pytest.skip("It is about SQLite.")
+
+
+@pytest.fixture
+def database(job_databases: Places, clock: ManualClock) -> Iterator[JobDatabase]:
+    database = job_databases.clean(clock)
     yield database
-    database.dispose()
+    if database.is_sqlite:
+        database.dispose()
 
 
 class Engine:
@@ -173,7 +175,7 @@ class Engine:
 
     def advance(self, execution_id: UUID) -> UUID | None:
         with self.database.write() as connection:
-            return advancing.advance(connection, self.database, execution_id, uuid4)
+            return advancing.advance(connection, self.database, execution_id, uuid4).following
 
     def cancel(self, execution_id: UUID) -> None:
         with self.database.write() as connection:

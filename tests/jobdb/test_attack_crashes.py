@@ -23,6 +23,7 @@ from elastic_jobs.jobdb.execution_tables import target_executions, target_messag
 from elastic_jobs.jobdb.executions import repairs
 from elastic_jobs.jobdb.tables import job_steps, jobs
 from tests.jobdb.conftest import Engine, databases
+from tests.jobdb.places import Places
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,12 +73,12 @@ def _rows(database: JobDatabase) -> list[Any]:
         return list(connection.execute(select(target_executions)))
 
 
-def test_killed_workers_leave_nothing_half_done(engine: Engine, database: JobDatabase, tmp_path: Path) -> None:
+def test_killed_workers_leave_nothing_half_done(engine: Engine, database: JobDatabase, job_databases: Places) -> None:
     """Real SIGKILLs in the middle of transactions; what is committed is whole, and the rest can go on."""
     engine.define(capacity=8, max_parallelism=3)
     execution, _ = engine.planned([*databases(60, pool="p1"), *databases(60, prefix="single")])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    url = str(database.engine.url)
+    url = job_databases.url_of(database)
     for delay, count in ((0.05, 1), (0.17, 2)):
         workers = [
             subprocess.Popen([sys.executable, "-c", WORKER, url], stdout=subprocess.PIPE, env=environment)
@@ -100,7 +101,7 @@ def test_killed_workers_leave_nothing_half_done(engine: Engine, database: JobDat
         assert len(admitted) <= 3
         with database.read() as connection:
             said = Counter(connection.execute(select(target_messages.c.target_execution_id)).scalars())
-            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+            assert not database.is_sqlite or connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
         for row in rows:
             running = row.lifecycle == "InProgress"
             assert said[row.id] == 40 * (row.current_attempts - running - row.lost_attempts)

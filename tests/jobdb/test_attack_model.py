@@ -7,16 +7,14 @@ the tick alone, with a worker that does what it is told, has to bring every run 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -36,13 +34,12 @@ from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.outcome import Outcome
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.domain.targets import TargetDatabase
-from elastic_jobs.jobdb import schema
-from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions import claims, outcomes, planning, slots
 from elastic_jobs.jobdb.executions.claims import Claimant, Holder, StepClaim, TargetClaim
 from elastic_jobs.jobdb.tables import agent
 from tests.jobdb.conftest import Engine, ManualClock
+from tests.jobdb.places import Places
 
 RETRIES = 2
 LEVELS: dict[str, Table] = {"job": job_executions, "step": step_executions, "target": target_executions}
@@ -71,15 +68,12 @@ class Memory:
 
 
 class Model(RuleBasedStateMachine):
-    template: Path
+    places: Places
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
-        file = Path(self.directory.name) / "jobs.db"
-        shutil.copy(self.template, file)
         clock = ManualClock()
-        self.database = JobDatabase(f"sqlite:///{file}", clock=clock)
+        self.database = self.places.clean(clock)
         self.engine = Engine(self.database, clock)
         self.engine.policy = RetryPolicy(attempts=RETRIES, initial_interval_seconds=3)
         self.outbox = Memory([], [])
@@ -263,11 +257,7 @@ class Model(RuleBasedStateMachine):
                     assert row["lifecycle"] != "InProgress" or row["cancel_requested"]
 
     def teardown(self) -> None:
-        try:
-            self._everything_ends()
-        finally:
-            self.database.dispose()
-            self.directory.cleanup()
+        self._everything_ends()
 
     def _everything_ends(self) -> None:
         """Every worker and message is gone. The tick and one good worker finish what is left."""
@@ -319,11 +309,9 @@ class Model(RuleBasedStateMachine):
         return items[which % len(items)]
 
 
-def test_the_laws_hold_for_any_order_of_moves(tmp_path: Path) -> None:
-    database = JobDatabase(f"sqlite:///{tmp_path}/template.db")
-    schema.upgrade(database)
-    database.dispose()
-    Model.template = tmp_path / "template.db"
+@pytest.mark.timeout(1200)  # some minutes on Babelfish, which is slow with the text of long statements
+def test_the_laws_hold_for_any_order_of_moves(job_databases: Places) -> None:
+    Model.places = job_databases
     run_state_machine_as_test(
         Model,
         settings=settings(

@@ -210,6 +210,7 @@ def test_every_statement_has_a_form_that_sql_server_knows(engine: Engine) -> Non
     for sql in statements:
         assert not re.search(r"\b(LIMIT|RETURNING|TRUE|FALSE|strftime)\b|\bIS [01]\b|= (true|false)\b", sql), sql
         assert not re.search(r"(FROM|UPDATE|INTO|JOIN) (?!jobs_internal\.|\()\w+_executions\b", sql), sql
+        assert not re.search(r"(SELECT|,) (NOT )?EXISTS\b", sql), sql
         assert sql.count("?") < 2100, sql
     assert any("UPDLOCK, READPAST" in sql for sql in statements)
     assert any("OUTPUT inserted." in sql for sql in statements)

@@ -12,6 +12,7 @@ from elastic_jobs.errors import JobDatabaseUnavailableError, SettingsError
 from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.tables import metadata
+from elastic_jobs.jobdb.tsql.install import install
 
 
 def _definitions(connection: Connection) -> dict[str, list[str]]:
@@ -26,6 +27,8 @@ def test_migrated_equals_created(tmp_path: Path) -> None:
     migrated, created = (JobDatabase(f"sqlite:///{tmp_path}/{name}.db") for name in ("migrated", "created"))
     schema.upgrade(migrated)
     metadata.create_all(created.engine)
+    with created.write() as connection:
+        install(connection)
     with migrated.read() as one, created.read() as other:
         assert _definitions(one) == _definitions(other)
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from elastic_jobs.domain.model import Agent, Identity
+from elastic_jobs.domain.server_scope import ServerScope
 from elastic_jobs.errors import ConflictError, InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb import tables
 from elastic_jobs.jobdb.definitions import audit
@@ -16,28 +17,35 @@ from elastic_jobs.jobdb.definitions.checks import Edit, check_name
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions, target_messages
 
 SMALLEST_CAPACITY = 100
+DEFAULT_SKU = "JA100"
 _SKU_PREFIX = "JA"
 _HINT = "Create the job agent first."
 
 
+def tiers(largest: int) -> dict[str, int]:
+    """The tiers that a deployment with this limit has, each with its capacity: JA100, JA200, JA400, on by doubling."""
+    found: dict[str, int] = {}
+    capacity = SMALLEST_CAPACITY
+    while capacity <= largest:
+        found[f"{_SKU_PREFIX}{capacity}"] = capacity
+        capacity *= 2
+    return found
+
+
 def capacity_of(sku_name: str, largest: int) -> tuple[str, int]:
-    """Spelling and capacity (concurrent target databases) of a tier: JA100, JA200, JA400, JA800, on by doubling.
+    """Spelling and capacity (concurrent target databases) of a tier.
 
     Raises:
         InvalidDefinitionError: ``ElasticJobAgentEditionUnsupported``, naming the tiers that this deployment has.
     """
-    tiers: dict[str, int] = {}
-    capacity = SMALLEST_CAPACITY
-    while capacity <= largest:
-        tiers[f"{_SKU_PREFIX}{capacity}"] = capacity
-        capacity *= 2
+    known = tiers(largest)
     name = sku_name.strip().upper()
-    if name not in tiers:
+    if name not in known:
         raise InvalidDefinitionError(
-            f"The service level objective '{sku_name}' is not supported for a job agent; use {', '.join(tiers)}.",
+            f"The service level objective '{sku_name}' is not supported for a job agent; use {', '.join(known)}.",
             "ElasticJobAgentEditionUnsupported",
         )
-    return name, tiers[name]
+    return name, known[name]
 
 
 def find_agent(connection: Connection) -> Agent | None:
@@ -146,6 +154,7 @@ def delete_agent(connection: Connection, edit: Edit) -> Agent:
         tables.target_group_members,
         tables.target_groups,
         tables.credentials,
+        tables.private_endpoints,
         tables.agent,
     ):
         connection.execute(delete(table))
@@ -162,6 +171,9 @@ def _values(agent: Agent) -> dict[str, object]:
         "capacity": agent.capacity,
         "identity_id": agent.identity.resource_id if agent.identity else None,
         "identity_client_id": agent.identity.client_id if agent.identity else None,
+        "identity_allowed_servers": agent.identity.allowed_servers.text()
+        if agent.identity and agent.identity.allowed_servers
+        else None,
     }
 
 
@@ -174,7 +186,11 @@ def _from_row(row: Row[*tuple[Any, ...]]) -> Agent:
         sku_name=columns["sku_name"],
         capacity=columns["capacity"],
         tags=columns["tags"] or {},
-        identity=Identity(resource_id=columns["identity_id"], client_id=columns["identity_client_id"])
+        identity=Identity(
+            resource_id=columns["identity_id"],
+            client_id=columns["identity_client_id"],
+            allowed_servers=ServerScope.from_text(columns["identity_allowed_servers"]),
+        )
         if columns["identity_id"]
         else None,
         create_time=create_time,

@@ -18,6 +18,7 @@ from elastic_jobs.jobdb.definitions import audit
 from elastic_jobs.jobdb.definitions.agent import lock_agent
 from elastic_jobs.jobdb.definitions.arming import Armed, arm
 from elastic_jobs.jobdb.definitions.checks import Edit, check_description, check_name, normal_schedule
+from elastic_jobs.jobdb.definitions.schedule_edits import settle
 from elastic_jobs.jobdb.execution_tables import job_executions
 
 _NOT_DELETED = tables.jobs.c.delete_time.is_(None)
@@ -96,6 +97,7 @@ def save_job(
     current = find_job(connection, name)
     if current is None:
         return _create(connection, edit, name, description, schedule), True
+    current = settled(connection, current)
     final_name = current.name
     if new_name is not None and new_name != current.name:
         check_name("job", new_name)
@@ -150,6 +152,11 @@ def delete_job(connection: Connection, edit: Edit, name: str, *, force: bool) ->
     return current
 
 
+def settled(connection: Connection, job: Job) -> Job:
+    """The job as it is when the tick has made up for its edits in T-SQL; for whoever edits it next, under the lock."""
+    return get_job(connection, job.name) if settle(connection, job.id) else job
+
+
 def rearm(connection: Connection, edit: Edit, job: Job, *, had_steps: bool, has_steps: bool) -> Job:
     """Recompute the next run of a job that got its first step or lost its last one; the job with its next run."""
     if had_steps == has_steps:
@@ -158,6 +165,11 @@ def rearm(connection: Connection, edit: Edit, job: Job, *, had_steps: bool, has_
     due = arm(job.schedule, job.schedule, armed, had_steps=had_steps, has_steps=has_steps, now=edit.now)
     connection.execute(update(tables.jobs).where(tables.jobs.c.id == job.id).values(**_due_values(due)))
     return replace(job, next_run_time=due.run_at if due else None)
+
+
+def find_due(connection: Connection, job_id: UUID) -> Due | None:
+    """What the job's schedule does next, on its grid; None: nothing."""
+    return _armed(_row(connection, job_id)).due
 
 
 def has_steps(connection: Connection, job_id: UUID, version: int) -> bool:

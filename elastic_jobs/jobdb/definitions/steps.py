@@ -25,9 +25,9 @@ from elastic_jobs.jobdb.definitions.checks import (
     check_whole,
     invalid,
 )
-from elastic_jobs.jobdb.definitions.credentials import stored_name
-from elastic_jobs.jobdb.definitions.jobs import get_job, rearm, record
-from elastic_jobs.jobdb.definitions.target_groups import find_group
+from elastic_jobs.jobdb.definitions.credentials import check_scope, stored_name
+from elastic_jobs.jobdb.definitions.jobs import get_job, rearm, record, settled
+from elastic_jobs.jobdb.definitions.target_groups import find_group, servers_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def save_step(
         InvalidDefinitionError: something in the definition is not allowed or names what does not exist.
     """
     agent = lock_agent(connection)
-    job = get_job(connection, job_name)
+    job = settled(connection, get_job(connection, job_name))
     old = (
         find_step(connection, job, definition.name) if current_name is None else get_step(connection, job, current_name)
     )
@@ -126,7 +126,7 @@ def delete_step(connection: Connection, edit: Edit, job_name: str, name: str) ->
         NotFoundError: there is no such agent or job.
     """
     lock_agent(connection)
-    job = get_job(connection, job_name)
+    job = settled(connection, get_job(connection, job_name))
     old = find_step(connection, job, name)
     if old is None:
         return None
@@ -181,10 +181,12 @@ def _check(connection: Connection, edit: Edit, agent: Agent, definition: StepDef
             f"Cannot reference the target group '{definition.target_group_name}', because it does not exist."
         )
     step = f"step '{definition.name}'"
+    credential = stored_name(connection, agent, definition.credential_name, needed_for=step)
+    check_scope(connection, edit, agent, credential, servers_of(member for _, member in group.members), step)
     checked = replace(
         definition,
         target_group_name=group.name,
-        credential_name=stored_name(connection, agent, definition.credential_name, needed_for=step),
+        credential_name=credential,
         output=None
         if definition.output is None
         else _check_output(connection, edit, agent, definition.output, needed_for=f"output of the {step}"),
@@ -203,9 +205,9 @@ def _check_output(connection: Connection, edit: Edit, agent: Agent, output: Outp
     if output.resource_group_name is not None:
         check_text("resource group name of the output", output.resource_group_name, NAME_LENGTH)
     check_server_allowed(edit, output.server_name)
-    return replace(
-        output, credential_name=stored_name(connection, agent, output.credential_name, needed_for=needed_for)
-    )
+    credential = stored_name(connection, agent, output.credential_name, needed_for=needed_for)
+    check_scope(connection, edit, agent, credential, [output.server_name], needed_for)
+    return replace(output, credential_name=credential)
 
 
 def _values(step: Step) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from elastic_jobs.jobdb.definitions.checks import (
     check_text,
     invalid,
 )
-from elastic_jobs.jobdb.definitions.credentials import stored_name
+from elastic_jobs.jobdb.definitions.credentials import check_scope, stored_name
 from elastic_jobs.jobdb.definitions.usage import name_steps, steps_using_group
 
 _REQUIRED: Mapping[TargetType, tuple[str, ...]] = {
@@ -83,6 +83,8 @@ def save_group(connection: Connection, edit: Edit, name: str, members: Sequence[
     checked = [_check_member(connection, edit, agent, member) for member in members]
     _refuse_duplicates(name, checked, edit.names)
     current = find_group(connection, name)
+    if current is not None:
+        _check_users(connection, edit, agent, current, checked)
     if current is None:
         group = TargetGroup(id=edit.new_id(), name=name)
         connection.execute(insert(tables.target_groups).values(id=group.id, name=name, create_time=edit.now))
@@ -162,10 +164,23 @@ def _check_member(connection: Connection, edit: Edit, agent: Agent, member: Memb
     if included:  # what is only excluded is never connected to
         check_server_allowed(edit, member.server_name)
     needed = f"member {described}" if included and member.target_type in _ENUMERATED else None
-    return replace(
-        member,
-        refresh_credential_name=stored_name(connection, agent, member.refresh_credential_name, needed_for=needed),
-    )
+    credential = stored_name(connection, agent, member.refresh_credential_name, needed_for=needed)
+    check_scope(connection, edit, agent, credential, servers_of([member]), f"member {described}")
+    return replace(member, refresh_credential_name=credential)
+
+
+def _check_users(
+    connection: Connection, edit: Edit, agent: Agent, group: TargetGroup, members: Sequence[Member]
+) -> None:
+    """Refuse members on servers that a step which runs on the group may not send its credential to."""
+    for use in steps_using_group(connection, group.id):
+        used_by = f"step '{use.step_name}' of job '{use.job_name}'"
+        check_scope(connection, edit, agent, use.credential_name, servers_of(members), used_by)
+
+
+def servers_of(members: Iterable[Member]) -> list[str]:
+    """The servers of included members; those that a shard map leads to are known at run time only."""
+    return [member.server_name for member in members if member.membership_type is MembershipType.INCLUDE]
 
 
 def describe(member: Member) -> str:

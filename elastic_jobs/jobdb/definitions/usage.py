@@ -17,6 +17,7 @@ _SHOWN = 3
 class StepUse:
     job_name: str
     step_name: str
+    credential_name: str | None = None
 
 
 CURRENT_STEPS = and_(
@@ -55,9 +56,11 @@ def name_steps(uses: list[StepUse]) -> str:
 
 def _steps(connection: Connection, condition: ColumnElement[bool]) -> list[StepUse]:
     rows = connection.execute(
-        select(jobs.c.name.label("job_name"), job_steps.c.name.label("step_name"))
+        select(jobs.c.name.label("job_name"), job_steps.c.name.label("step_name"), job_steps.c.credential_name)
         .join_from(jobs, job_steps, CURRENT_STEPS)
         .where(condition)
         .order_by(jobs.c.name, job_steps.c.step_id)
     )
-    return [StepUse(job_name=row.job_name, step_name=row.step_name) for row in rows]
+    return [
+        StepUse(job_name=row.job_name, step_name=row.step_name, credential_name=row.credential_name) for row in rows
+    ]

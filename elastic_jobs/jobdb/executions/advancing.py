@@ -17,6 +17,7 @@ from elastic_jobs.domain.ports import Ids
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions.common import YES, changed, into, lock_run, reachable
+from elastic_jobs.jobdb.executions.ends import Moved, ended_job, ended_step
 from elastic_jobs.jobdb.executions.starting import insert_next_step
 
 _GOES_ON = frozenset({Lifecycle.SUCCEEDED, Lifecycle.SUCCEEDED_WITH_SKIPPED})
@@ -31,12 +32,12 @@ def has_active_targets(connection: Connection, step_execution_id: UUID) -> bool:
     return connection.execute(active.limit(1)).first() is not None
 
 
-def advance(connection: Connection, database: JobDatabase, job_execution_id: UUID, ids: Ids) -> UUID | None:
-    """Move a run on as far as it can go; the step execution that begins, for its wake-up message, or None."""
+def advance(connection: Connection, database: JobDatabase, job_execution_id: UUID, ids: Ids) -> Moved:
+    """Move a run on as far as it can go: what ended, and the step execution that begins, for its wake-up message."""
     lock_run(connection, job_execution_id)
     run = connection.execute(select(job_executions).where(job_executions.c.id == job_execution_id)).one_or_none()
     if run is None or not run.is_active:
-        return None
+        return Moved()
     last = connection.execute(
         select(step_executions)
         .where(step_executions.c.job_execution_id == job_execution_id)
@@ -47,8 +48,9 @@ def advance(connection: Connection, database: JobDatabase, job_execution_id: UUI
     if last.is_active:
         ended = _finish_step(connection, database, run, last)
         if ended is None:
-            return None
+            return Moved()
         state = ended
+    step = ended_step(connection, run, last.id)
     if state in _GOES_ON and run.cancel_request_time is None:
         following = insert_next_step(
             connection,
@@ -60,9 +62,9 @@ def advance(connection: Connection, database: JobDatabase, job_execution_id: UUI
             ids=ids,
         )
         if following is not None:
-            return following
+            return Moved(following=following, step=step)
     _finish_job(connection, database, run)
-    return None
+    return Moved(step=step, job=ended_job(connection, run.id))
 
 
 def _finish_step(connection: Connection, database: JobDatabase, run: Row[Any], step: Row[Any]) -> Lifecycle | None:
@@ -81,7 +83,7 @@ def _finish_step(connection: Connection, database: JobDatabase, run: Row[Any], s
         .values(
             **into(database, end),
             dispatch_time=None,
-            last_message=_step_message(step.step_id, end, children) + _example(connection, step, end),
+            last_message=_step_message(run, step.step_id, end, children) + _example(connection, step, end),
         ),
     )
     return end if moved else None
@@ -130,9 +132,11 @@ def _count(connection: Connection, of: Any, table: Any) -> Counter[Lifecycle]:
     return Counter({Lifecycle(lifecycle): count for lifecycle, count in rows})
 
 
-def _step_message(step_id: int, end: Lifecycle, children: Counter[Lifecycle]) -> str:
+def _step_message(run: Row[Any], step_id: int, end: Lifecycle, children: Counter[Lifecycle]) -> str:
     total = children.total()
     if not total and end is Lifecycle.SUCCEEDED:
+        if step_id <= (run.rerun_reached or 0):
+            return f"Step {step_id} succeeded: no database that was left undone is in its target group any more."
         return f"Step {step_id} succeeded: its target group resolved to no databases."
     if end is Lifecycle.SUCCEEDED:
         return f"Step {step_id} succeeded."

@@ -43,6 +43,8 @@ class StepClaim:
     job_version: int
     step_id: int
     failed_attempts: int
+    begins_run_after: timedelta | None = None
+    """When this claim begins its run: how long after the scheduled instant, or the request, that is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,8 @@ class TargetClaim:
     elastic_pool_name: str | None
     attempt: int
     failed_attempts: int
+    waited_seconds: float = 0.0
+    """From getting its slot to this claim."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +91,13 @@ def claim_step(
     if not claimed:
         return None
     row = connection.execute(select(table).where(table.c.id == step_execution_id)).one()
-    connection.execute(
+    own = job_executions.c
+    begun = connection.execute(
         update(job_executions)
-        .where(job_executions.c.id == row.job_execution_id, job_executions.c.lifecycle == Lifecycle.CREATED)
+        .where(own.id == row.job_execution_id, own.lifecycle == Lifecycle.CREATED)
         .values(**into(database, Lifecycle.IN_PROGRESS), start_time=database.now(), last_message=None)
-    )
+        .returning(own.start_time, own.scheduled_for, own.create_time)
+    ).one_or_none()
     return StepClaim(
         step_execution_id=row.id,
         token=token,
@@ -100,6 +106,7 @@ def claim_step(
         job_version=row.job_version,
         step_id=row.step_id,
         failed_attempts=row.failed_attempts,
+        begins_run_after=None if begun is None else begun.start_time - (begun.scheduled_for or begun.create_time),
     )
 
 
@@ -138,6 +145,8 @@ _CLAIM_COLUMNS = (
     "elastic_pool_name",
     "current_attempts",
     "failed_attempts",
+    "dispatch_time",
+    "current_attempt_start_time",
 )
 
 
@@ -153,6 +162,7 @@ def _target_claim(row: Row[Any], token: UUID) -> TargetClaim:
         elastic_pool_name=row.elastic_pool_name,
         attempt=row.current_attempts,
         failed_attempts=row.failed_attempts,
+        waited_seconds=(row.current_attempt_start_time - row.dispatch_time).total_seconds(),
     )
 
 

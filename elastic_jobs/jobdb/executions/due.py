@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, case, exists, func, or_, select, type_coerce
 from sqlalchemy.sql.elements import ColumnElement
@@ -11,10 +11,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
-from elastic_jobs.jobdb.executions.common import NO, YES
+from elastic_jobs.jobdb.executions.common import NO, WAITING, YES
 from elastic_jobs.jobdb.executions.purging import ended_before
 from elastic_jobs.jobdb.executions.repairs import overdue, stranded
 from elastic_jobs.jobdb.tables import agent, jobs
+from elastic_jobs.jobdb.tsql_tables import schedule_edits
 from elastic_jobs.jobdb.types import UtcDateTime
 
 
@@ -24,6 +25,8 @@ class Duties:
 
     schedules: bool
     """A job's next run time has passed."""
+    edits: bool
+    """A job was edited in T-SQL and has to be armed."""
     claims: bool
     """A lease has ended."""
     messages: bool
@@ -36,13 +39,21 @@ class Duties:
     """A job is marked for deletion."""
     history: bool
     """A run ended so long ago that it may go."""
+    active: bool
+    """A run has not ended: nothing to do by itself, but leases and messages have to be watched over."""
     next_run_time: datetime | None
     """When a schedule is due next; None: never."""
+    used_slots: int
+    """Slots of the agent's capacity that targets hold."""
+    capacity: int
+    """All slots; 0 without an agent."""
+    oldest_wait: timedelta
+    """How long the longest waiting target that holds a slot waits for a worker; zero when none does."""
 
     @property
     def any(self) -> bool:
         """Whether there is something to do now."""
-        return any(value for name, value in vars(self).items() if name != "next_run_time")
+        return any(value is True for name, value in vars(self).items() if name != "active")
 
 
 def find_duties(connection: Connection, database: JobDatabase, now: datetime, oldest: datetime) -> Duties:
@@ -66,9 +77,14 @@ def find_duties(connection: Connection, database: JobDatabase, now: datetime, ol
     due_in_line = exists().where(
         target.next_attempt_start_time <= database.now(), target.is_active == YES, target.admitted == NO
     )
-    free = used.scalar_subquery() < select(func.max(agent.c.capacity)).scalar_subquery()
+    capacity = select(func.max(agent.c.capacity)).scalar_subquery()
+    free = used.scalar_subquery() < capacity
+    waiting = select(func.min(target.dispatch_time)).where(
+        target.dispatch_time.is_not(None), target.lifecycle.in_(WAITING)
+    )
     conditions: dict[str, ColumnElement[bool]] = {
         "schedules": exists().where(job.next_run_time <= now, job.delete_time.is_(None)),
+        "edits": exists(select(schedule_edits.c.id)),
         "claims": or_(
             exists().where(target.lease_until < database.now()), exists().where(step.lease_until < database.now())
         ),
@@ -82,7 +98,19 @@ def find_duties(connection: Connection, database: JobDatabase, now: datetime, ol
     row = connection.execute(
         select(
             *(case((condition, YES), else_=NO).label(name) for name, condition in conditions.items()),
+            case((exists().where(job_executions.c.is_active == YES), YES), else_=NO).label("active"),
             type_coerce(upcoming, UtcDateTime).label("next_run_time"),
+            used.scalar_subquery().label("used_slots"),
+            capacity.label("capacity"),
+            type_coerce(waiting.scalar_subquery(), UtcDateTime).label("waits_since"),
+            type_coerce(database.now(), UtcDateTime).label("now"),
         )
     ).one()
-    return Duties(**{name: bool(getattr(row, name)) for name in conditions}, next_run_time=row.next_run_time)
+    return Duties(
+        **{name: bool(getattr(row, name)) for name in conditions},
+        active=bool(row.active),
+        next_run_time=row.next_run_time,
+        used_slots=row.used_slots,
+        capacity=row.capacity or 0,
+        oldest_wait=timedelta() if row.waits_since is None else max(timedelta(), row.now - row.waits_since),
+    )

@@ -16,7 +16,7 @@ from elastic_jobs.domain.ports import Ids
 from elastic_jobs.domain.targets import TargetDatabase
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import step_executions, target_executions
-from elastic_jobs.jobdb.executions import slots
+from elastic_jobs.jobdb.executions import reruns, slots
 from elastic_jobs.jobdb.executions.claims import StepClaim
 from elastic_jobs.jobdb.executions.common import NO, UNCLAIMED, YES, changed, into
 
@@ -46,6 +46,7 @@ def plan(
     Raises:
         sqlalchemy.exc.IntegrityError: another run planned the same database at the same time.
     """
+    targets = reruns.allowed(connection, claim.job_execution_id, claim.step_id, targets)
     still_ours = changed(
         connection,
         update(step_executions)
@@ -55,7 +56,8 @@ def plan(
             step_executions.c.claim_token == claim.token,
             step_executions.c.cancel_requested == NO,
         )
-        .values(**into(database, Lifecycle.WAITING_FOR_CHILD_JOB_EXECUTIONS), **UNCLAIMED, last_message=None),
+        .values(**into(database, Lifecycle.WAITING_FOR_CHILD_JOB_EXECUTIONS), **UNCLAIMED, last_message=None)
+        .values(planned_targets=len(targets)),
     )
     if not still_ours:
         return None

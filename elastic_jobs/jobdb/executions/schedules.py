@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from elastic_jobs.domain.ports import Ids
 from elastic_jobs.domain.schedule import Due, IntervalType, Schedule, after_run
@@ -85,5 +85,5 @@ def _move_on(connection: Connection, job: Row[Any], now: datetime) -> bool:
 
 def _ran_already(connection: Connection, job: Row[Any]) -> bool:
     """The clock went back, or the schedule was set back: this instant has its run."""
-    same = exists().where(job_executions.c.job_id == job.id, job_executions.c.scheduled_for == job.next_run_time)
-    return bool(connection.execute(select(same)).scalar())
+    same = (job_executions.c.job_id == job.id, job_executions.c.scheduled_for == job.next_run_time)
+    return connection.execute(select(job_executions.c.id).where(*same)).first() is not None

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
 from elastic_jobs.domain.lifecycle import Lifecycle
 from elastic_jobs.domain.ports import Ids
 from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb.database import JobDatabase
-from elastic_jobs.jobdb.execution_tables import job_executions, step_executions
+from elastic_jobs.jobdb.execution_tables import job_executions, rerun_targets, step_executions
 from elastic_jobs.jobdb.executions.common import changed, into
 from elastic_jobs.jobdb.tables import job_steps, jobs
 
@@ -138,8 +138,8 @@ def insert_next_step(
     after: int,
     ids: Ids,
 ) -> UUID | None:
-    """Begin the step that follows place ``after``; None when that was the last. Each step exists once per run."""
-    following = _step_after(connection, job_id, job_version, after)
+    """Begin the step that follows place ``after``; None when no other is left to do. Each step exists once per run."""
+    following = _step_after(connection, job_id, job_version, after, execution_id)
     if following is None:
         return None
     return insert_step(
@@ -153,13 +153,21 @@ def insert_next_step(
     )
 
 
-def _step_after(connection: Connection, job_id: UUID, job_version: int, after: int) -> tuple[int, str] | None:
-    row = connection.execute(
-        select(job_steps.c.step_id, job_steps.c.name)
-        .where(job_steps.c.job_id == job_id, job_steps.c.job_version == job_version, job_steps.c.step_id > after)
-        .order_by(job_steps.c.step_id)
-        .limit(1)
-    ).one_or_none()
+def _step_after(
+    connection: Connection, job_id: UUID, job_version: int, after: int, execution_id: UUID | None = None
+) -> tuple[int, str] | None:
+    """The step that follows; in a rerun, the next one that has something left to do."""
+    own = job_steps.c
+    following = select(own.step_id, own.name).where(
+        own.job_id == job_id, own.job_version == job_version, own.step_id > after
+    )
+    if execution_id is not None:
+        reached = select(job_executions.c.rerun_reached).where(job_executions.c.id == execution_id).scalar_subquery()
+        undone = exists().where(
+            rerun_targets.c.job_execution_id == execution_id, rerun_targets.c.step_id == own.step_id
+        )
+        following = following.where(or_(own.step_id > func.coalesce(reached, 0), undone))
+    row = connection.execute(following.order_by(own.step_id).limit(1)).one_or_none()
     return None if row is None else (row.step_id, row.name)
 
 
