@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from elastic_jobs.credentials.sealing import Sealer
-from elastic_jobs.credentials.store import SealedCredential, SealedCredentialStore
+from elastic_jobs.credentials.safes import PasswordSafe
+from elastic_jobs.credentials.store import StoredCredentials
 from elastic_jobs.errors import CredentialError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.agent import find_agent
-from elastic_jobs.jobdb.definitions.credentials import find_sealed
+from elastic_jobs.jobdb.definitions.credentials import StoredCredential, find_stored
 from elastic_jobs.targets.authentication import Login, TokenLogin, TokenSource
 
 
 class Logins:
-    """Finds the login for a target at run time; what was saved may have changed since."""
+    """Finds the login for a target at run time; what was saved may have changed since.
 
-    def __init__(self, database: JobDatabase, sealer: Sealer, tokens: TokenSource) -> None:
+    A login carries the servers that it may be sent to, and looks for a newer password or token when one is refused;
+    whoever connects asks it (``Connector.connect``).
+    """
+
+    def __init__(self, database: JobDatabase, safe: PasswordSafe, tokens: TokenSource) -> None:
         self._database, self._tokens = database, tokens
-        self._store = SealedCredentialStore(self._find, sealer)
+        self._store = StoredCredentials(self._find, safe)
 
-    def login(self, credential_name: str | None) -> Login:
+    def login(self, credential_name: str | None, server: str | None = None) -> Login:
         """The login to use where a definition names this credential (None: none named).
 
+        An agent with an identity uses it for everything, also where a step of the time before names a credential:
+        so does Azure, and saving such a step again says that the credential is to be left out.
+
+        server: canonical name; when given, a login that may not be sent there is refused before its password is asked.
+
         Raises:
-            CredentialError: no credential is named and the agent has no identity, or the password cannot be opened.
+            CredentialError: no credential is named and the agent has no identity, or the password cannot be had.
             NotFoundError: the credential was deleted.
+            ServerNotAllowedError: it may not be sent to ``server``.
+            JobDatabaseUnavailableError: the job database does not answer.
         """
         with self._database.read() as connection:
             agent = find_agent(connection)
         if agent is not None and agent.identity is not None:
-            return TokenLogin(agent.identity.client_id or agent.identity.resource_id, self._tokens)
+            identity = agent.identity
+            name = identity.client_id or identity.resource_id
+            token_login = TokenLogin(name, self._tokens, scope=identity.allowed_servers)
+            if server is not None:
+                token_login.require(server)
+            return token_login
         if credential_name is None:
             raise CredentialError("No credential is named and the job agent has no identity; name one in the job step.")
-        return self._store.login(credential_name)
+        return self._store.login(credential_name, server)
 
-    def _find(self, name: str) -> SealedCredential | None:
+    def _find(self, name: str) -> StoredCredential | None:
         with self._database.read() as connection:
-            return find_sealed(connection, name)
+            return find_stored(connection, name)

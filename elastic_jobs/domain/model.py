@@ -8,15 +8,20 @@ from uuid import UUID
 
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.domain.schedule import Schedule
+from elastic_jobs.domain.server_scope import ServerScope
 from elastic_jobs.domain.targets import Member
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """A user-assigned managed identity: its ARM id, and the client id under which tokens are asked for."""
+    """A user-assigned managed identity: its ARM id, and the client id under which tokens are asked for.
+
+    allowed_servers: the servers that its tokens may be sent to; None: all that the deployment allows.
+    """
 
     resource_id: str
     client_id: str | None = None
+    allowed_servers: ServerScope | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

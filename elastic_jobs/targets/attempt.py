@@ -25,7 +25,7 @@ from elastic_jobs.targets.authentication import Login
 from elastic_jobs.targets.batches import BatchRun, Capture
 from elastic_jobs.targets.capture import MessageLog
 from elastic_jobs.targets.connect import Connector
-from elastic_jobs.targets.errors import TargetError, read, redact, script_failure
+from elastic_jobs.targets.errors import ServerError, TargetError, read, redact, script_failure
 from elastic_jobs.targets.output import OutputTask, OutputWriter
 from elastic_jobs.targets.stop import StopSignal
 
@@ -159,11 +159,14 @@ class Attempt:
         if isinstance(error, CredentialError):
             return self._failed(str(error), ErrorClass.LOGIN)
         if isinstance(error, pyodbc.Error):
-            known = script_failure(read(error), self._task.server_name, self._task.database_name)
+            known = self._script_failure(read(error))
             return self._failed(str(known), known.error_class, known.number)
         # Data of the target that Python cannot hold, for one: a year beyond 9999, a value that is too large.
         log.warning("An attempt failed with %s.", type(error).__name__)
         return self._failed(f"Command failed: {type(error).__name__}: {error}", ErrorClass.SCRIPT)
+
+    def _script_failure(self, error: ServerError) -> TargetError:
+        return script_failure(error, self._task.server_name, self._task.database_name, str(self._task.login))
 
     def _failed(self, message: str, error_class: ErrorClass, number: int | None = None) -> AttemptResult:
         return AttemptResult(
@@ -248,7 +251,7 @@ class Attempt:
                     run = BatchRun(cursor, self._log, self._signal, first_line=batch.line, capture=capture)
                     error = run.run(batch.text)
                 if error is not None:
-                    raise script_failure(error, task.server_name, task.database_name)
+                    raise self._script_failure(error)
                 if writer and writer.captured:
                     capture = None
         self._require_no_open_transaction(target)

@@ -5,18 +5,30 @@ from __future__ import annotations
 import functools
 import importlib.util
 import platform
+import random
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyodbc
 
 from elastic_jobs.domain.outcome import ErrorClass
+from elastic_jobs.errors import CredentialError
 from elastic_jobs.settings import Settings
-from elastic_jobs.targets.authentication import SQL_COPT_SS_ACCESS_TOKEN, Login, PasswordLogin, pack_token
+from elastic_jobs.targets import authorities
+from elastic_jobs.targets.authentication import (
+    REFUSED_NUMBERS,
+    SQL_COPT_SS_ACCESS_TOKEN,
+    Login,
+    PasswordLogin,
+    pack_token,
+)
+from elastic_jobs.targets.authorities import Authorities
 from elastic_jobs.targets.errors import TargetError, connect_failure, read, redact, retry_connect
 from elastic_jobs.targets.servers import Endpoint, TargetServers
 from elastic_jobs.targets.stop import StopSignal
+from elastic_jobs.targets.user_setup import way_in
 
 # Each target is another database, and a pooled session would carry settings and temporary tables into the next script.
 pyodbc.pooling = False
@@ -28,9 +40,25 @@ APPLICATION_NAME = "elastic-jobs"
 LOGIN_TIMEOUT_SECONDS = 15
 """Of one try. The driver itself tries a refused connection again within it."""
 
-CONNECT_RETRY_SECONDS = (1.0, 5.0, 10.0, 20.0, 40.0)
-"""Waits between tries: 76 s in all, so that a paused serverless database, which needs about a minute, is reached.
-Microsoft advises 5 s before a retry; the first second is for the many failovers that are over by then."""
+CONNECT_PATIENCE_SECONDS = 90.0
+"""All waits together. A paused serverless database needs about a minute to wake up, sometimes more."""
+_FIRST_WAITS = (1.0, 5.0, 10.0, 20.0, 40.0)
+"""Microsoft advises 5 s before a retry, growing to 60 s; the first second is for the many failovers over by then."""
+_LONGEST_WAIT = 60.0
+_SPREAD = 0.2
+"""Part by which a wait is shorter or longer than planned: hundreds of targets must not come back in one moment."""
+
+
+def connect_waits(patience_seconds: float) -> tuple[float, ...]:
+    """The waits between tries, in seconds; together the patience."""
+    waits: list[float] = []
+    left = patience_seconds
+    while left > 0:
+        wait = _FIRST_WAITS[len(waits)] if len(waits) < len(_FIRST_WAITS) else _LONGEST_WAIT
+        waits.append(min(wait, left))
+        left -= wait
+    return tuple(waits)
+
 
 _SQL_SS_TIMESTAMPOFFSET = -155
 
@@ -42,13 +70,21 @@ class ConnectOptions:
     servers: TargetServers
     trust_certificates: bool = False
     login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS
-    retry_seconds: tuple[float, ...] = CONNECT_RETRY_SECONDS
+    retry_seconds: tuple[float, ...] = connect_waits(CONNECT_PATIENCE_SECONDS)
+    authorities: Authorities = Authorities.SYSTEM
+    randomness: Callable[[], float] = random.random
+    """A number from 0 to 1, to spread the tries of many targets."""
     driver: str | None = None
     """Value of ``Driver=`` in the connection string; None: the installed one is looked for."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ConnectOptions:
-        return cls(servers=TargetServers.from_settings(settings), trust_certificates=settings.trust_target_certificates)
+        return cls(
+            servers=TargetServers.from_settings(settings),
+            trust_certificates=settings.trust_target_certificates,
+            retry_seconds=connect_waits(settings.connect_patience_seconds),
+            authorities=Authorities(settings.target_certificate_authorities),
+        )
 
 
 class Connector:
@@ -56,10 +92,15 @@ class Connector:
 
     def __init__(self, options: ConnectOptions) -> None:
         self._options = options
+        authorities.use(options.authorities)
 
     @property
     def servers(self) -> TargetServers:
         return self._options.servers
+
+    @property
+    def trusts_any_certificate(self) -> bool:
+        return self._options.trust_certificates
 
     def connect(
         self,
@@ -70,11 +111,14 @@ class Connector:
         stop: StopSignal | None = None,
         login_timeout_seconds: int | None = None,
         autocommit: bool = True,
+        patient: bool = True,
     ) -> pyodbc.Connection:
         """Connect, again after a while when the server asks for patience (paused, failing over, throttled).
 
+        A login that the server refuses is tried once more when its password or token has changed meanwhile.
+
         stop: ends the waiting between tries at once. A try that is under way cannot be interrupted; it lasts for
-        the login timeout at most.
+        the login timeout at most. patient: False: no waiting, an error is raised as it comes.
 
         Raises:
             ServerNotAllowedError: the server may not be reached; nothing was sent.
@@ -84,46 +128,69 @@ class Connector:
         """
         endpoint = self._options.servers.endpoint(server_name)
         server = self._options.servers.require(server_name)
+        login.require(server)
         signal = stop or StopSignal()
-        tries = 0
+        delays = self._options.retry_seconds if patient else ()
+        tries, waits, known_secrets = 0, 0, login.secrets()
+        renewed = False
         while True:
             signal.check()
             tries += 1
-            request = self._request(endpoint, database_name, login, login_timeout_seconds, autocommit)
+            secret = login.secret()
+            request = self._request(endpoint, database_name, login, secret, login_timeout_seconds, autocommit)
             try:
                 return request.open()
             except pyodbc.Error as error:
                 failure = read(error)
-            delays = self._options.retry_seconds
-            if not retry_connect(failure, tries) or tries > len(delays):
-                known = connect_failure(failure, server, database_name, str(login), tries)
+            if failure.number in REFUSED_NUMBERS and not renewed:
+                renewed, newer = True, _renewed(login, secret)
+                if newer is not None:
+                    login, known_secrets = newer, (*known_secrets, *newer.secrets())
+                    continue
+            if waits == len(delays) or not retry_connect(failure, tries):
+                known = connect_failure(failure, server, database_name, str(login), tries, way_in(login, database_name))
                 raise TargetError(
-                    redact(str(known), login.secrets()), error_class=known.error_class, number=known.number
+                    redact(str(known), known_secrets), error_class=known.error_class, number=known.number
                 ) from None
-            signal.wait(delays[tries - 1])
+            signal.wait(delays[waits] * (1 - _SPREAD + 2 * _SPREAD * self._options.randomness()))
+            waits += 1
 
     def _request(
-        self, endpoint: Endpoint, database: str, login: Login, timeout: int | None, autocommit: bool
+        self, endpoint: Endpoint, database: str, login: Login, secret: str, timeout: int | None, autocommit: bool
     ) -> _Request:
         fields = {
             "Driver": self._options.driver or find_driver(),
-            "Server": quote(endpoint.address),
-            "Database": quote(database),
             "Encrypt": "yes",
             "TrustServerCertificate": "yes" if self._options.trust_certificates else "no",
             "APP": APPLICATION_NAME,
             # The driver would reconnect silently between two batches, and the session's state and lock would be gone.
             "ConnectRetryCount": "0",
+            "Server": quote(endpoint.address),
         }
         if endpoint.certificate_name:
             fields["HostNameInCertificate"] = quote(endpoint.certificate_name)
+        fields["Database"] = quote(database)
         attributes: dict[int, int | bytes] = {}
         if isinstance(login, PasswordLogin):
-            fields["UID"], fields["PWD"] = quote(login.username), quote(login.password)
+            fields["UID"], fields["PWD"] = quote(login.username), quote(secret)
         else:
-            attributes[SQL_COPT_SS_ACCESS_TOKEN] = pack_token(login.tokens.token(login.client_id))
+            attributes[SQL_COPT_SS_ACCESS_TOKEN] = pack_token(secret)
         text = ";".join(f"{name}={value}" for name, value in fields.items()) + ";"
+        if "\0" in text:
+            # The driver manager would read up to there only, and whatever stands behind it would be lost.
+            raise TargetError(
+                f"The name of database {database!r}, or the login to it, holds a NUL character; correct it.",
+                error_class=ErrorClass.SCRIPT,
+            )
         return _Request(text, attributes, timeout or self._options.login_timeout_seconds, autocommit)
+
+
+def _renewed(login: Login, refused: str) -> Login | None:
+    try:
+        return login.renewed(refused)
+    except CredentialError:
+        # That the server refused the login is what people have to know.
+        return None
 
 
 class _Request:

@@ -7,7 +7,7 @@ Microsoft.Data.SqlClient, and SqlServerTransientExceptionDetector of EF Core.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,38 +17,56 @@ from elastic_jobs.domain.outcome import ErrorClass
 from elastic_jobs.errors import ElasticJobsError
 from elastic_jobs.targets.odbc import Diagnostic
 
-ERROR_CLASSES = MappingProxyType(
+
+@dataclass(frozen=True)
+class Known:
+    """Errors of one class: SQL Server's numbers, and the SQLSTATEs that decide where the number says nothing."""
+
+    numbers: tuple[int, ...] = ()
+    sqlstates: tuple[str, ...] = ()
+
+
+TABLE: Mapping[ErrorClass, Known] = MappingProxyType(
     {
-        number: error_class
-        for error_class, numbers in {
-            ErrorClass.TRANSIENT: (
+        ErrorClass.TRANSIENT: Known(
+            numbers=(
                 # Azure SQL: failover, reconfiguration, serverless database that wakes up, upgrade.
                 *(615, 926, 4221, 18401, 40020, 40143, 40166, 40197, 40540, 40613, 42108, 42109),
-                # Locks, deadlocks and memory: another try finds another moment.
-                *(997, 1204, 1205, 1222, 3960, 8645, 8651, 41301, 41302, 41305, 41325, 41839),
+                # The former primary of a failover group is read-only until the name leads to the new one.
+                3906,
+                # Locks, deadlocks, row versions and memory: another try finds another moment.
+                *(997, 1204, 1205, 1222, 3960, 3961, 8645, 8651, 41301, 41302, 41305, 41325, 41839),
             ),
-            ErrorClass.THROTTLED: (10928, 10929, 10936, 40501, 49918, 49919, 49920),
-            ErrorClass.LOGIN: (911, 916, 4060, 4064, 18456, 18470, 18486, 18487, 18488, 37396, 40532, 40615, 40914),
-            ErrorClass.PERMISSION: (229, 230, 262, 297, 300, 2760, 3701, 15151, 15247),
-        }.items()
-        for number in numbers
+            sqlstates=("08001", "40001", "HYT00"),
+        ),
+        ErrorClass.THROTTLED: Known(numbers=(10928, 10929, 10936, 40501, 49918, 49919, 49920)),
+        ErrorClass.LOGIN: Known(
+            numbers=(911, 916, 4060, 4064, 18456, 18470, 18486, 18487, 18488, 37396, 40532, 40615, 40914),
+            sqlstates=("28000",),
+        ),
+        ErrorClass.PERMISSION: Known(numbers=(229, 230, 262, 297, 300, 2760, 3701, 15151, 15247)),
+        ErrorClass.OUTCOME_UNKNOWN: Known(sqlstates=("08003", "08007", "08S01", "HYT01")),
+        # Whatever is in no other row. These look like the server's trouble, but the same script would end the same
+        # way: the size quota, and sessions ended for what they held (transaction, locks, tempdb, log, memory).
+        ErrorClass.SCRIPT: Known(numbers=(40544, 40549, 40550, 40551, 40552, 40553)),
     }
 )
-"""The one table of numbers. What is not in it is the script's own affair."""
+"""The one table of errors: decides wording, metrics and whether connecting is tried again.
 
-SQLSTATE_CLASSES = MappingProxyType(
-    {
-        "08001": ErrorClass.TRANSIENT,
-        "08003": ErrorClass.OUTCOME_UNKNOWN,
-        "08007": ErrorClass.OUTCOME_UNKNOWN,
-        "08S01": ErrorClass.OUTCOME_UNKNOWN,
-        "HYT00": ErrorClass.TRANSIENT,
-        "HYT01": ErrorClass.OUTCOME_UNKNOWN,
-        "28000": ErrorClass.LOGIN,
-        "40001": ErrorClass.TRANSIENT,
-    }
+233, 10053, 10054 and 10060, which clients elsewhere also retry, are sockets' numbers: ODBC reports them as class 08.
+"""
+
+ERROR_CLASSES = MappingProxyType(
+    {number: error_class for error_class, known in TABLE.items() for number in known.numbers}
 )
-"""What a SQLSTATE says where the number says nothing. Those of class 08 and HYT come from the driver itself."""
+SQLSTATE_CLASSES = MappingProxyType(
+    {sqlstate: error_class for error_class, known in TABLE.items() for sqlstate in known.sqlstates}
+)
+
+CANNOT_OPEN_DATABASE = frozenset({911, 916, 4060, 4064})
+"""The login is known to the server, but not to the database, or there is no such database."""
+_BLOCKED_BY_FIREWALL = frozenset({40615, 40914})
+_TOKEN_IS_OVER = 37396
 
 _DRIVER_STATES = frozenset({"08001", "08003", "08007", "08S01", "HYT00", "HYT01", "HY008", "IM002"})
 """States whose number is a socket's or the driver's, not SQL Server's."""
@@ -133,6 +151,11 @@ def clean(message: str) -> str:
     return text if len(text) <= _MAXIMUM_TEXT else text[:_MAXIMUM_TEXT] + "..."
 
 
+def patience_helps(error: ServerError) -> bool:
+    """Whether the same question may be answered a while later, on a new connection, where asking again does no harm."""
+    return error.error_class in _PATIENCE_HELPS or error.lost_connection
+
+
 def retry_connect(error: ServerError, tries: int) -> bool:
     """Whether connecting is tried again after ``tries`` failed tries, as far as the kind of error says.
 
@@ -144,11 +167,16 @@ def retry_connect(error: ServerError, tries: int) -> bool:
         return tries == 1
     if error.sqlstate in {"08001", "HYT00"}:
         return _CLOSED_BEFORE_LOGIN in error.text
-    return error.error_class in _PATIENCE_HELPS or error.lost_connection
+    return patience_helps(error)
 
 
-def connect_failure(error: ServerError, server: str, database: str, login: str, tries: int = 1) -> TargetError:
-    """The sentence for a connection that could not be made. login: e.g. ``user 'jobuser'``."""
+def connect_failure(
+    error: ServerError, server: str, database: str, login: str, tries: int = 1, way_in: str = ""
+) -> TargetError:
+    """The sentence for a connection that could not be made.
+
+    login: e.g. ``user 'jobuser'``. way_in: how that login would be let in, told when the server does not know it.
+    """
     where = f"database '{database}' on server '{server}'"
     error_class = ErrorClass.TRANSIENT if error.lost_connection else error.error_class
     if error.sqlstate in {"08001", "08S01", "HYT00"}:
@@ -162,17 +190,19 @@ def connect_failure(error: ServerError, server: str, database: str, login: str, 
                 f"Server '{server}' cannot be reached: {error.sentence} Check its name, its firewall and network rules,"
                 " and the route from this app to it."
             )
-    elif error.number in {40615, 40914}:
+    elif error.number in _BLOCKED_BY_FIREWALL:
         sentence = f"The firewall of server '{server}' refuses this app: {error.labelled} Allow its address or network."
-    elif error.number in {911, 916, 4060, 4064}:
+    elif error.number in CANNOT_OPEN_DATABASE:
         sentence = (
             f"{login[:1].upper()}{login[1:]} cannot open {where}: {error.labelled} Check the database's"
-            " name, and that a user for this login exists in it."
+            f" name, and that a user for this login exists in it.{_and(way_in)}"
         )
+    elif error.number == _TOKEN_IS_OVER:
+        sentence = f"The access token of {login} is over for {where}: {error.labelled} The next try takes a new one."
     elif error_class is ErrorClass.LOGIN:
         sentence = (
             f"Login failed for {login} to {where}: {error.labelled} Check the user name and password of the"
-            " credential, and that the user exists there."
+            f" credential, and that the user exists there.{_and(way_in)}"
         )
     elif error_class in _PATIENCE_HELPS:
         tried = f" Tried {tries} times." if tries > 1 else ""
@@ -182,8 +212,12 @@ def connect_failure(error: ServerError, server: str, database: str, login: str, 
     return TargetError(sentence, error_class=error_class, number=error.number)
 
 
-def script_failure(error: ServerError, server: str, database: str) -> TargetError:
-    """The sentence for an error while the script ran."""
+def _and(sentence: str) -> str:
+    return f" {sentence}" if sentence else ""
+
+
+def script_failure(error: ServerError, server: str, database: str, login: str = "") -> TargetError:
+    """The sentence for an error while the script ran. login: who lacks a permission, e.g. ``user 'jobuser'``."""
     if error.lost_connection or (error.sqlstate in SQLSTATE_CLASSES and error.sqlstate in _DRIVER_STATES):
         return TargetError(
             f"The connection to database '{database}' on server '{server}' was lost while the script ran: outcome"
@@ -191,8 +225,11 @@ def script_failure(error: ServerError, server: str, database: str) -> TargetErro
             error_class=ErrorClass.OUTCOME_UNKNOWN,
             number=error.number,
         )
+    missing = ""
+    if login and error.error_class is ErrorClass.PERMISSION:
+        missing = f" Grant what is missing to {login} in database '{database}' on server '{server}'."
     return TargetError(
-        f"Command failed: {error.labelled}",
+        f"Command failed: {error.labelled}{missing}",
         error_class=error.error_class,
         number=error.number,
     )

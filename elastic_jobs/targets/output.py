@@ -22,6 +22,7 @@ from elastic_jobs.targets.authentication import Login
 from elastic_jobs.targets.columns import EXECUTION_BINDING, EXECUTION_COLUMN, OutputColumn, output_columns
 from elastic_jobs.targets.connect import Connector
 from elastic_jobs.targets.errors import ServerError, TargetError, output_failure, read
+from elastic_jobs.targets.identifiers import quote_identifier as quote_identifier
 from elastic_jobs.targets.spool import Rows, RowSpool
 from elastic_jobs.targets.stop import StopSignal
 
@@ -45,11 +46,6 @@ class OutputTask:
 
     output: Output
     login: Login
-
-
-def quote_identifier(name: str) -> str:
-    """A name in brackets, as QUOTENAME does."""
-    return "[" + name.replace("]", "]]") + "]"
 
 
 class OutputWriter:

@@ -43,6 +43,11 @@ class TargetServers:
             ServerNames(settings.sql_server_suffix), settings.allowed_target_servers, settings.target_server_addresses
         )
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The allow-list in its normal form: canonical names, and ``*.`` with a canonical parent."""
+        return (*sorted(self._exact), *(f"*.{parent}" for parent in sorted(self._parents)))
+
     def require(self, server_name: str) -> str:
         """The canonical name of a server that may be reached.
 
@@ -78,8 +83,8 @@ class TargetServers:
         if (
             len(name) > _MAXIMUM_NAME
             or not all(_LABEL.fullmatch(label) for label in labels)
-            # A last label of digits makes an IPv4 address, which names no certificate and no logical server.
-            or labels[-1].isdigit()
+            # Numbers make an IPv4 address (127.1, 127.0x1), which names no certificate and no logical server.
+            or labels[-1][0].isdigit()
         ):
             raise ServerNotAllowedError(
                 f"'{given[:_MAXIMUM_NAME]}' is no server name; write the name of the logical server, for example"

@@ -10,15 +10,17 @@ import time
 import pytest
 
 from elastic_jobs.domain.outcome import ErrorClass, StopReason
+from elastic_jobs.domain.server_scope import ServerScope
 from elastic_jobs.domain.targets import ServerNames
 from elastic_jobs.errors import CredentialError, ServerNotAllowedError
 from elastic_jobs.targets.authentication import PasswordLogin, TokenLogin
-from elastic_jobs.targets.connect import find_driver, quote
+from elastic_jobs.targets.connect import CONNECT_PATIENCE_SECONDS, connect_waits, find_driver, quote
 from elastic_jobs.targets.errors import TargetError
 from elastic_jobs.targets.servers import TargetServers
 from elastic_jobs.targets.stop import Stopped, StopSignal
 from tests.targets.conftest import TOKEN
 from tests.targets.lab import SERVER, Lab
+from tests.targets.listener import Listener
 
 SUFFIX = ServerNames(".database.windows.net")
 
@@ -31,35 +33,6 @@ class Tokens:
         if self._token is None:
             raise CredentialError(f"No access token for managed identity '{client_id}' could be had.")
         return self._token
-
-
-class Listener:
-    """A socket that accepts connections and keeps what arrives."""
-
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self.accepted: list[socket.socket] = []
-        self.received = b""
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.accepted.append(connection)
-            self.received += connection.recv(4096)
-
-    def close(self) -> None:
-        # Closing alone would not wake the thread.
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(10)
-        for connection in self.accepted:
-            connection.close()
 
 
 def test_a_password_login_over_verified_tls(lab: Lab) -> None:
@@ -191,3 +164,79 @@ def test_a_value_cannot_begin_another_field() -> None:
     assert quote("a;UID=b}c") == "{a;UID=b}}c}"
     assert find_driver().startswith("{")
     assert "18" in find_driver()
+
+
+def test_the_waits_come_to_the_patience() -> None:
+    assert connect_waits(90) == (1, 5, 10, 20, 40, 14)
+    assert connect_waits(300) == (1, 5, 10, 20, 40, 60, 60, 60, 44)
+    assert connect_waits(0) == ()
+    assert sum(connect_waits(CONNECT_PATIENCE_SECONDS)) == CONNECT_PATIENCE_SECONDS
+    # Spread to the shorter side it is still more than the minute that a paused database needs.
+    assert CONNECT_PATIENCE_SECONDS * 0.8 > 60
+
+
+@pytest.mark.parametrize(("randomness", "shortest", "longest"), [(0.0, 0.4, 0.49), (1.0, 0.6, 5.0)])
+def test_the_waits_are_spread(lab: Lab, randomness: float, shortest: float, longest: float) -> None:
+    lab.control.refuse_logins(40613, database=lab.database, count=1)
+    started = time.monotonic()
+    connector = lab.connector(retry_seconds=(0.5,), randomness=lambda: randomness)
+    connector.connect(SERVER, lab.database, lab.login).close()
+    assert shortest <= time.monotonic() - started <= longest
+
+
+def test_without_patience_one_try_must_do(lab: Lab) -> None:
+    rule = lab.control.refuse_logins(40613, database=lab.database)
+    with pytest.raises(TargetError, match="is not available"):
+        lab.connector().connect(SERVER, lab.database, lab.login, patient=False)
+    assert [fault["hits"] for fault in lab.control.faults() if fault["id"] == rule] == [1]
+
+
+def test_a_login_failure_says_what_would_let_it_in(lab: Lab) -> None:
+    with pytest.raises(TargetError) as failure:
+        lab.connector().connect(SERVER, lab.database, PasswordLogin("job]user", "wrong-secret"))
+    assert "CREATE LOGIN [job]]user] WITH PASSWORD = '<the credential's password>'" in str(failure.value)
+    assert f"in database '{lab.database}' CREATE USER [job]]user] FROM LOGIN [job]]user];" in str(failure.value)
+    assert "wrong-secret" not in str(failure.value)
+    with pytest.raises(TargetError, match=r"CREATE USER \[<name of the managed identity>\] FROM EXTERNAL PROVIDER;"):
+        lab.connector().connect(SERVER, lab.database, TokenLogin(client_id="id1", tokens=Tokens("eyJ-wrong")))
+
+
+def test_a_missing_permission_is_told_with_whom_and_where(lab: Lab) -> None:
+    password = "An0ther;pass"
+    lab.control.create_login(SERVER, f"poor{lab.database}", password)
+    lab.query(f"CREATE USER [poor{lab.database}] FROM LOGIN [poor{lab.database}]")
+    lab.query("CREATE TABLE t (a int)")
+    result = lab.run("SELECT * FROM t", login=PasswordLogin(f"poor{lab.database}", password))
+    assert result.error_class is ErrorClass.PERMISSION
+    assert f"Grant what is missing to user 'poor{lab.database}' in database '{lab.database}'" in result.message
+
+
+def test_a_login_for_other_servers_is_not_sent(lab: Lab) -> None:
+    sequence = lab.control.last_sequence()
+    login = PasswordLogin(
+        lab.login.username, lab.login.password, "cred", ServerScope(("server9.database.windows.net",))
+    )
+    with pytest.raises(ServerNotAllowedError, match="credential 'cred'"):
+        lab.connector().connect(SERVER, lab.database, login)
+    assert lab.control.journal(after=sequence, kind="login") == []
+
+
+def test_a_password_that_changed_meanwhile_is_tried_at_once(lab: Lab) -> None:
+    asked: list[str] = []
+
+    def newer(refused: str) -> PasswordLogin | None:
+        asked.append(refused)
+        return lab.login
+
+    stale = PasswordLogin(lab.login.username, "old", newer=newer)
+    lab.connector(retry_seconds=()).connect(SERVER, lab.database, stale).close()
+    assert asked == ["old"]
+
+
+def test_a_store_that_does_not_answer_leaves_the_login_failure_as_it_is(lab: Lab) -> None:
+    def newer(refused: str) -> PasswordLogin | None:
+        raise CredentialError(f"The store does not answer for {refused}.")
+
+    stale = PasswordLogin(lab.login.username, "old", newer=newer)
+    with pytest.raises(TargetError, match="Login failed for user 'sqladmin'"):
+        lab.connector(retry_seconds=()).connect(SERVER, lab.database, stale)

@@ -1,0 +1,1 @@
+"""What the app does in Azure itself, with its own identity: private endpoints to target servers."""
