@@ -5,14 +5,16 @@ RUN    := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 RUNS   ?= 200
 SEED   ?= 1
+# Processes that share the tests out; most of them wait for clocks and leases.
+JOBS   ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos check format lock setup
+.PHONY: help demo serve test chaos bench-history bench-connect check format lock setup
 
 help: ## This list
 	@echo "Elastic Jobs: run T-SQL across many Azure SQL databases."
 	@echo
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup ## The Microsoft tutorial from start to end, on this machine
 	@$(RUN) -m local.demo
@@ -21,12 +23,18 @@ serve: setup ## The whole stack until Ctrl-C; writes .local/endpoint.json (PORT,
 	@exec $(RUN) -m local.serve
 
 test: setup ## All tests
-	@$(RUN) -m pytest $(TESTS)
+	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
 
 chaos: setup ## Seeded runs under kills, lost messages and faults (RUNS, SEED); then broken laws and the recovery time
 	@$(RUN) -m tests.chaos --runs $(RUNS) --seed $(SEED)
 	@$(RUN) -m tests.chaos --show-broken
 	@$(RUN) -m tests.chaos --recovery
+
+bench-history: setup ## What a tick, a claim and a page cost with 1,000 and with 1,000,000 finished targets
+	@$(RUN) -m bench.history
+
+bench-connect: setup ## What verified TLS costs per connection, with the small file of roots and with the system's
+	@$(RUN) -m bench.connect_tls
 
 check: setup ## Formatting, lint, types, the rules of the house (triggers, imports, settings)
 	@$(RUN) -m ruff format --check . && $(RUN) -m ruff check . && $(RUN) -m mypy

@@ -16,6 +16,7 @@ from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.executions import canceling, repairs
 from elastic_jobs.jobdb.executions.due import Duties
 from elastic_jobs.jobdb.executions.purging import purge_some
+from elastic_jobs.telemetry import SILENT, Telemetry
 
 PURGE_TRANSACTIONS = 200
 """Transactions of purging per tick; what is left over is for the next one."""
@@ -27,10 +28,17 @@ class Caretaker:
     """Called by the tick with the duties that have work."""
 
     def __init__(
-        self, database: JobDatabase, outbox: Outbox, flow: Flow, clock: Clock, *, keep_history: timedelta
+        self,
+        database: JobDatabase,
+        outbox: Outbox,
+        flow: Flow,
+        clock: Clock,
+        *,
+        keep_history: timedelta,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self._database, self._outbox, self._flow, self._clock = database, outbox, flow, clock
-        self._keep_history = keep_history
+        self._keep_history, self._telemetry = keep_history, telemetry
 
     def run_once(self, duties: Duties) -> None:
         """Do what is due, in the order in which one thing can lead to the next."""
@@ -88,6 +96,8 @@ class Caretaker:
         for level in (Level.TARGET, Level.STEP):
             with self._database.write() as connection:
                 lost = repairs.expire_claims(connection, self._database, level)
+            if lost:
+                self._telemetry.claims_lost(len(lost))
             for row in lost:
                 _log.warning(
                     "The worker of %s execution %s was lost; it is now %s.",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.outbox import Outbox
 from elastic_jobs.domain.ports import Clock, Ids
 from elastic_jobs.errors import NotFoundError
+from elastic_jobs.jobdb import history
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions import audit
-from elastic_jobs.jobdb.executions import canceling, starting
+from elastic_jobs.jobdb.executions import canceling, reruns, starting
 from elastic_jobs.jobdb.executions.starting import Started
 
 
@@ -55,12 +57,50 @@ class Control:
                 execution_id=execution_id,
                 request_id=request_id,
             )
+            run = history.get_job_execution(connection, started.execution_id)
             audit.record(
                 connection,
                 time=self._clock.now(),
                 caller=caller,
                 action="start job",
-                resource=f"jobs/{job_name}/executions/{started.execution_id}",
+                resource=f"jobs/{run.job_name}/executions/{run.id}",
+                after={"jobVersion": run.job_version, "lifecycle": run.lifecycle},
+            )
+            return started
+
+    def rerun_execution(self, execution_id: UUID, *, request_id: str | None = None, caller: str) -> UUID:
+        """Run a finished run again on the targets that did not succeed in it; the id of the new run.
+
+        A request that repeats an earlier one (same request id) answers with the earlier run.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has not ended.
+            InvalidDefinitionError: it was run again already, or nothing is left to run.
+        """
+        try:
+            started = self._rerun(execution_id, request_id, caller)
+        except IntegrityError:
+            # The same came twice at once and the other one was faster; now it is found.
+            started = self._rerun(execution_id, request_id, caller)
+        if started.step_execution_id is not None:
+            self._outbox.wake_steps([started.step_execution_id])
+        return started.execution_id
+
+    def _rerun(self, execution_id: UUID, request_id: str | None, caller: str) -> Started:
+        with self._database.write() as connection:
+            old = history.get_job_execution(connection, execution_id)
+            earlier = starting.find_repeated(connection, old.job_name, execution_id=None, request_id=request_id)
+            if earlier is not None:
+                return Started(execution_id=earlier, step_execution_id=None)
+            started = reruns.start_rerun(connection, self._database, execution_id, ids=self._ids, request_id=request_id)
+            audit.record(
+                connection,
+                time=self._clock.now(),
+                caller=caller,
+                action="rerun execution",
+                resource=f"jobs/{old.job_name}/executions/{started.execution_id}",
+                after={"rerunOf": str(execution_id)},
             )
             return started
 
@@ -73,17 +113,28 @@ class Control:
         with self._database.write() as connection:
             found = canceling.request_cancel(connection, self._database, execution_id)
             if found:
-                audit.record(
-                    connection,
-                    time=self._clock.now(),
-                    caller=caller,
-                    action="cancel execution",
-                    resource=f"executions/{execution_id}",
-                )
+                self._record_cancel(connection, execution_id, caller)
         if not found:
             raise NotFoundError("execution", str(execution_id))
         self._flow.advance([execution_id])
         self._flow.fill_slots()
+
+    def _record_cancel(self, connection: Connection, execution_id: UUID, caller: str) -> None:
+        try:
+            run = history.get_job_execution(connection, execution_id)
+        except NotFoundError:  # of a job that was deleted by force
+            resource, before = f"executions/{execution_id}", None
+        else:
+            # The request changes the run's flag only: this still is the state in which it was asked for.
+            resource, before = f"jobs/{run.job_name}/executions/{run.id}", {"lifecycle": run.lifecycle}
+        audit.record(
+            connection,
+            time=self._clock.now(),
+            caller=caller,
+            action="cancel execution",
+            resource=resource,
+            before=before,
+        )
 
     def job_deleted(self, job_id: UUID) -> None:
         """End the runs of a job that was deleted by force; its rows go when the last of them has ended."""

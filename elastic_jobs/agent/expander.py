@@ -8,16 +8,18 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.logins import Logins
 from elastic_jobs.agent.outbox import Outbox
 from elastic_jobs.agent.registry import Registry, TooLateError
+from elastic_jobs.agent.telling import step_context
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.outcome import StopReason
 from elastic_jobs.domain.ports import Ids
-from elastic_jobs.domain.targets import Listing, ServerNames, TargetDatabase, resolve, servers_to_list
+from elastic_jobs.domain.targets import ServerNames, TargetDatabase
 from elastic_jobs.errors import ElasticJobsError, JobDatabaseUnavailableError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.target_groups import members_of
@@ -25,8 +27,9 @@ from elastic_jobs.jobdb.executions import claims, planning
 from elastic_jobs.jobdb.executions.claims import StepClaim
 from elastic_jobs.jobdb.executions.work import StepRun, load_step_run
 from elastic_jobs.targets.connect import Connector
-from elastic_jobs.targets.enumeration import list_databases
+from elastic_jobs.targets.group import GroupResolver
 from elastic_jobs.targets.stop import Stopped, StopSignal
+from elastic_jobs.telemetry import SILENT, Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -49,19 +52,26 @@ class StepExpander:
         ids: Ids,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        telemetry: Telemetry = SILENT,
     ) -> None:
-        self._database, self._connector, self._logins, self._names = database, connector, logins, names
+        del names  # the connector has them
+        self._database, self._logins, self._resolver = database, logins, GroupResolver(connector)
         self._registry, self._outbox, self._flow, self._ids = registry, outbox, flow, ids
-        self._monotonic = monotonic
+        self._monotonic, self._telemetry = monotonic, telemetry
 
     def handle(self, step_execution_id: UUID) -> None:
         """Resolve and plan the step that a message names, if it waits for that."""
         token, claimed_at = self._ids(), self._monotonic()
-        with self._database.write() as connection:
+
+        def take_up(connection: Connection) -> tuple[StepClaim | None, StepRun | None]:
             claim = claims.claim_step(connection, self._database, step_execution_id, token, self._registry.holder)
-            run = None if claim is None else load_step_run(connection, step_execution_id)
+            return claim, None if claim is None else load_step_run(connection, step_execution_id)
+
+        claim, run = self._database.transact(take_up)
         if claim is None or run is None:
             return
+        if claim.begins_run_after is not None:
+            self._telemetry.step_taken_up(run.job_name, seconds=claim.begins_run_after.total_seconds())
         stop = StopSignal()
         try:
             with self._registry.watching(
@@ -77,7 +87,8 @@ class StepExpander:
 
     def _expand(self, claim: StepClaim, run: StepRun, stop: StopSignal) -> None:
         try:
-            targets = self._resolve(run, stop)
+            with self._telemetry.resolving(step_context(run)):
+                targets = self._resolve(run, stop)
         except JobDatabaseUnavailableError:
             raise
         except Stopped:
@@ -90,10 +101,7 @@ class StepExpander:
             self._failed(claim, run, str(error))
             return
         try:
-            with self._database.write() as connection:
-                planned = planning.plan(connection, self._database, claim, run.step, targets, self._ids)
-                if planned is None:
-                    planning.abandon_canceled(connection, self._database, claim)
+            planned = self._database.transact(lambda connection: self._plan(connection, claim, run, targets))
         except IntegrityError:
             self._failed(claim, run, "Another run of this step was being planned on the same databases.")
             return
@@ -110,6 +118,14 @@ class StepExpander:
         if planned is None or not planned.waiting:
             self._flow.advance([claim.job_execution_id])
 
+    def _plan(
+        self, connection: Connection, claim: StepClaim, run: StepRun, targets: list[TargetDatabase]
+    ) -> planning.Planned | None:
+        planned = planning.plan(connection, self._database, claim, run.step, targets, self._ids)
+        if planned is None:
+            planning.abandon_canceled(connection, self._database, claim)
+        return planned
+
     def _canceled(self, claim: StepClaim) -> None:
         with self._database.write() as connection:
             planning.abandon_canceled(connection, self._database, claim)
@@ -118,12 +134,16 @@ class StepExpander:
     def _resolve(self, run: StepRun, stop: StopSignal) -> list[TargetDatabase]:
         with self._database.read() as connection:
             members = members_of(connection, run.step.target_group_id)
-        listings: dict[str, Listing] = {}
-        for server, refresh_credential in servers_to_list(members, self._names).items():
-            listings[server] = list_databases(
-                self._connector, server, self._logins.login(refresh_credential), stop=stop
+        resolution = self._resolver.resolve(members, self._logins.login, stop=stop)
+        for refused in resolution.refused:
+            _log.warning(
+                "Step %d names a database that may not be reached: %s",
+                run.step.step_id,
+                refused.reason,
+                extra={"action": "target_refused", "execution": str(run.job_execution_id)},
             )
-        return resolve(members, listings, self._names)
+        # Planned too, so that they fail in everybody's sight: the connector refuses them before anything is sent.
+        return [*resolution.targets, *(refused.target for refused in resolution.refused)]
 
     def _failed(self, claim: StepClaim, run: StepRun, reason: str) -> None:
         policy, failures = run.step.definition.retry, claim.failed_attempts + 1

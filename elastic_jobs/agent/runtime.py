@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import cached_property
 from typing import TypeVar
 
@@ -25,19 +26,29 @@ from elastic_jobs.agent.logins import Logins
 from elastic_jobs.agent.messages import Alarm, WakeStep, WakeTarget, decode
 from elastic_jobs.agent.outbox import StorageOutbox
 from elastic_jobs.agent.registry import Registry
+from elastic_jobs.agent.rehearsal import Rehearsal
 from elastic_jobs.agent.scheduler import Scheduler
+from elastic_jobs.agent.trial import Trial
 from elastic_jobs.agent.worker import TargetWorker
 from elastic_jobs.api.services import Services
-from elastic_jobs.credentials.sealing import Sealer
+from elastic_jobs.azure.endpoints import PrivateEndpoints
+from elastic_jobs.azure.network import make_network
+from elastic_jobs.credentials.safes import make_safe
 from elastic_jobs.domain.ports import SystemClock, new_id
 from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.agent import ensure_agent
+from elastic_jobs.jobdb.definitions.deployment import publish
 from elastic_jobs.jobdb.executions.claims import Holder
 from elastic_jobs.settings import Settings
 from elastic_jobs.targets.authentication import ManagedIdentityTokens
 from elastic_jobs.targets.connect import ConnectOptions, Connector
 from elastic_jobs.targets.servers import TargetServers
+from elastic_jobs.telemetry import Telemetry
+from elastic_jobs.telemetry.setup import configure as configure_telemetry
+
+UNUSED_CONNECTIONS = timedelta(minutes=1)
+"""After this time an agent that may rest closes its connections, so that a serverless job database can pause."""
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -53,16 +64,19 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock, self.ids = SystemClock(), new_id
-        self.database = JobDatabase(settings.job_database_url)
+        self.database = JobDatabase(
+            settings.job_database_url, close_unused_after=UNUSED_CONNECTIONS if settings.idle_rest else None
+        )
         schema.check(self.database)
-        self.sealer = Sealer(settings.credential_key)
+        self.safe = make_safe(settings, self.clock)
         self.servers = TargetServers.from_settings(settings)
         self.outbox = StorageOutbox(
             connection_string=settings.storage_connection,
             queue_uri=settings.storage_queue_uri,
             credential=None if settings.storage_connection else DefaultAzureCredential(),
         )
-        flow = Flow(self.database, self.outbox, self.ids)
+        telemetry = Telemetry()
+        flow = Flow(self.database, self.outbox, self.ids, telemetry)
         registry = Registry(
             self.database,
             Holder(instance=self.ids(), lease=settings.lease),
@@ -70,27 +84,63 @@ class Runtime:
             heartbeat_seconds=settings.heartbeat.total_seconds(),
         )
         connector = Connector(ConnectOptions.from_settings(settings))
-        logins = Logins(self.database, self.sealer, ManagedIdentityTokens(self.clock))
+        logins = Logins(self.database, self.safe, ManagedIdentityTokens(self.clock))
         self.control = Control(self.database, self.outbox, flow, self.clock, self.ids)
-        caretaker = Caretaker(self.database, self.outbox, flow, self.clock, keep_history=settings.keep_history)
-        self.scheduler = Scheduler(self.database, self.outbox, caretaker, self.clock, self.ids, pause=time.sleep)
-        self._expander = StepExpander(
-            self.database, connector, logins, self.servers.names, registry, self.outbox, flow, self.ids
+        caretaker = Caretaker(
+            self.database, self.outbox, flow, self.clock, keep_history=settings.keep_history, telemetry=telemetry
         )
-        self._worker = TargetWorker(self.database, connector, logins, registry, self.outbox, flow, self.ids)
+        self.scheduler = Scheduler(
+            self.database,
+            self.outbox,
+            caretaker,
+            self.clock,
+            self.ids,
+            pause=time.sleep,
+            telemetry=telemetry,
+            longest_rest=settings.idle_rest,
+        )
+        self._expander = StepExpander(
+            self.database,
+            connector,
+            logins,
+            self.servers.names,
+            registry,
+            self.outbox,
+            flow,
+            self.ids,
+            telemetry=telemetry,
+        )
+        self._worker = TargetWorker(
+            self.database, connector, logins, registry, self.outbox, flow, self.ids, telemetry=telemetry
+        )
         self.services = Services(
             settings=settings,
             database=self.database,
             clock=self.clock,
             ids=self.ids,
-            sealer=self.sealer,
+            sealer=self.safe,
             check_server=self.servers.require,
             control=self.control,
+            rehearse=Rehearsal(connector, logins).resolve,
+            try_out=Trial(connector, logins).run,
+            wake=lambda: self.scheduler.run_once(self.clock.now()),
+            stir=self.scheduler.stir,
+            endpoints=self._endpoints(),
         )
+        publish(self.database, server_suffix=settings.sql_server_suffix, allowed_servers=self.servers.patterns)
         if settings.agent_name:
             with self.database.write() as connection:
                 edit = self.services.edit("deployment settings")
                 ensure_agent(connection, edit, settings.agent_name, settings.location)
+
+    def _endpoints(self) -> PrivateEndpoints | None:
+        """What makes private endpoints, with the app's own identity; None when no setting says where."""
+        network = (
+            make_network(self.settings, DefaultAzureCredential()) if self.settings.private_endpoint_subnet_id else None
+        )
+        if network is None:
+            return None
+        return PrivateEndpoints(self.database, network, lambda: self.services.edit("network of the deployment"))
 
     @cached_property
     def _target_threads(self) -> ThreadPoolExecutor:
@@ -108,7 +158,7 @@ class Runtime:
 
     async def tick(self) -> None:
         """Do what is due."""
-        await self._in(self._tick_thread, lambda: self.scheduler.run_once(self.clock.now()))
+        await self._in(self._tick_thread, lambda: self.scheduler.tick(self.clock.now()))
 
     async def handle(self, body: str) -> None:
         """Do what a queue message says; drop one that is none of ours, because it can only be forged or outdated."""
@@ -142,5 +192,7 @@ def runtime() -> Runtime:
     """
     with _lock:
         if not _made:
-            _made.append(Runtime(Settings.from_env(os.environ)))
+            settings = Settings.from_env(os.environ)
+            configure_telemetry(os.environ)
+            _made.append(Runtime(settings))
         return _made[0]

@@ -14,10 +14,13 @@ from datetime import timedelta
 from functools import lru_cache
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.logins import Logins
 from elastic_jobs.agent.outbox import Outbox
 from elastic_jobs.agent.registry import Registry, TooLateError
+from elastic_jobs.agent.telling import step_context
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.outcome import AttemptResult, ErrorClass, Outcome
 from elastic_jobs.domain.ports import Ids
@@ -30,6 +33,7 @@ from elastic_jobs.jobdb.executions.work import StepRun, load_step_run
 from elastic_jobs.targets.attempt import Attempt, TargetTask
 from elastic_jobs.targets.connect import Connector
 from elastic_jobs.targets.output import OutputTask
+from elastic_jobs.telemetry import SILENT, Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +68,11 @@ class TargetWorker:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self._database, self._connector, self._logins = database, connector, logins
         self._registry, self._outbox, self._flow, self._ids = registry, outbox, flow, ids
-        self._monotonic, self._pause = monotonic, pause
+        self._monotonic, self._pause, self._telemetry = monotonic, pause, telemetry
         # Everything about a step in a run is frozen, and a step over thousands of targets asks thousands of times.
         self._step_run = lru_cache(maxsize=256)(self._load_step_run)
 
@@ -76,18 +81,24 @@ class TargetWorker:
         until = self._monotonic() + TIME_SLICE.total_seconds()
         asked_at = self._monotonic()
         claim = self._claim(target_execution_id)
-        held = None if claim is None else _Held(claim, asked_at)
+        held = None
+        if claim is not None:
+            self._telemetry.target_claimed(waited_seconds=claim.waited_seconds)
+            held = _Held(claim, asked_at)
         while held is not None:
             held = self._work(held, until)
 
     def _claim(self, target_execution_id: UUID) -> TargetClaim | None:
         token, holder = self._ids(), self._registry.holder
-        with self._database.write() as connection:
+
+        def work(connection: Connection) -> TargetClaim | None:
             claim = claims.claim_target(connection, self._database, target_execution_id, token, holder)
             if claim is None and slots.take_one(connection, self._database, target_execution_id):
                 # A retry that became due: it gave its slot away while it waited.
                 claim = claims.claim_target(connection, self._database, target_execution_id, token, holder)
-        return claim
+            return claim
+
+        return self._database.transact(work)
 
     def _work(self, held: _Held, until: float) -> _Held | None:
         """Run a target and record its outcome; the next target of its slot, while the time slice lasts."""
@@ -110,7 +121,7 @@ class TargetWorker:
                 timeout_seconds=run.step.definition.timeout_seconds,
                 stop=attempt.stop,
             ):
-                result = self._in_words(attempt.run(), claim, run)
+                result = self._in_words(self._told(attempt, claim, run), claim, run)
                 # Still watched, so that the claim lives on while the job database does not answer.
                 return self._end(claim, run, result, until)
         except TooLateError:
@@ -141,6 +152,18 @@ class TargetWorker:
             ),
         )
 
+    def _told(self, attempt: Attempt, claim: TargetClaim, run: StepRun) -> AttemptResult:
+        """The result of an attempt, told to telemetry as well."""
+        with self._telemetry.attempt(
+            step_context(run),
+            target_execution_id=claim.target_execution_id,
+            server=claim.server_name,
+            database=claim.database_name,
+            number=claim.attempt,
+        ) as attempting:
+            attempting.result = attempt.run()
+        return attempting.result
+
     def _end(self, claim: TargetClaim, run: StepRun, result: AttemptResult, until: float) -> _Held | None:
         """Record an outcome, and do what follows from it."""
         claimant = None
@@ -152,6 +175,7 @@ class TargetWorker:
             return None
         if recorded.retry_after is not None:
             self._outbox.wake_targets([claim.target_execution_id], recorded.retry_after)
+            self._telemetry.retried(step_context(run), server=claim.server_name, result=result)
         following = recorded.following
         if recorded.handed_on is not None and following is None:
             self._outbox.wake_targets([recorded.handed_on])

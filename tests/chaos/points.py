@@ -46,8 +46,12 @@ SHORTER = (
     (repairs, "RESEND_SECONDS", (4, 4, 4, 4, 4)),
     (repairs, "STEP_GRACE", timedelta(seconds=1)),
     (outcomes, "BUSY_DELAY", timedelta(seconds=1)),
+    (outcomes, "LOST_LIMIT", 8),
+    (repairs, "LOST_LIMIT", 8),
 )
-"""Instead of the product's 20 s and more, 5 s and 5 s: a run of the suite would otherwise mostly wait."""
+"""Instead of the product's 20 s and more, 5 s, 5 s and 20 times: a run of the suite would otherwise mostly wait. A
+target whose session hangs on a silent server refuses the next attempts for as long as its worker lives; each takes some
+four seconds, so that twenty of them would outlast any run."""
 
 _Any = Callable[..., Any]
 _here = threading.local()

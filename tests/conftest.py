@@ -1,0 +1,28 @@
+"""How the suite is shared out between processes (pytest-xdist): files stay whole, what shares a stack stays together.
+
+Most tests of the whole stack wait for clocks, leases and ticks, so that several processes help even on two cores.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+LONGEST_FIRST = ("e2e", "chaos", "host", "telemetry", "api", "emulator", "targets", "tsql", "credentials", "jobdb")
+"""Folders whose files take longest, so that none of them is begun last."""
+ONE_STACK = {"test_capacity_and_crashes.py", "test_honest_results.py", "test_journal.py"}
+"""Files of tests/e2e that use the one stack of the session."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        file = item.path.relative_to(ROOT)
+        shared = file.parts[0] == "e2e" and file.name in ONE_STACK
+        item.add_marker(pytest.mark.xdist_group("e2e" if shared else str(file)))
+    items.sort(key=lambda item: _rank(item.path.relative_to(ROOT).parts[0]))
+
+
+def _rank(folder: str) -> int:
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
