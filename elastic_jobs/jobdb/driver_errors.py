@@ -7,16 +7,17 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from elastic_jobs.domain.outcome import ErrorClass
+from elastic_jobs.domain.sql_errors import ERROR_CLASSES
 from elastic_jobs.errors import JobDatabaseUnavailableError
 
 TRANSIENT_NUMBERS = frozenset(
-    {926, 1204, 1205, 1222, 4060, 4221, 10053, 10054, 10060, 10928, 10929, 10936, 40143, 40197, 40501, 40540, 40613}
-    | {3906, 3960, 3961, 41301, 41302, 41305, 41325, 41839, 42108, 42109, 49918, 49919, 49920, 233, 615, 997}
-    | {51222}
+    {number for number, kind in ERROR_CLASSES.items() if kind in {ErrorClass.TRANSIENT, ErrorClass.THROTTLED}}
+    | {4060, 51222, 233, 10053, 10054, 10060}
 )
-"""Errors of SQL Server that pass: documented for Azure SQL, what SqlClient and EF Core retry, 3906 (a failover group's
-former primary is read-only), 3960 and 3961 (a row version was too old), and 51222, our own for an application lock that
-was not granted in time."""
+"""Errors of SQL Server that pass. Beside those that pass everywhere: 4060, because the job database was there a moment
+ago and a failover takes it away for a while; 51222, our own for an application lock that was not granted in time; and
+the numbers of sockets."""
 
 MOVED_NUMBERS = frozenset({3906, 37396, 40197, 40613})
 """Errors after which the connection itself is of no use: the database is elsewhere, or the token is over."""

@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from elastic_jobs.domain.outcome import ErrorClass
-from elastic_jobs.targets.errors import (
-    ERROR_CLASSES,
-    SQLSTATE_CLASSES,
-    TABLE,
-    ServerError,
-    patience_helps,
-    retry_connect,
-)
+from elastic_jobs.domain.sql_errors import ERROR_CLASSES, SQLSTATE_CLASSES, TABLE
+from elastic_jobs.targets.errors import ServerError, patience_helps, retry_connect
 from tests.targets.lab import Lab
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "targets.md"
