@@ -14,7 +14,8 @@ class SettingsError(ElasticJobsError):
 class NotFoundError(ElasticJobsError):
     """A named object does not exist.
 
-    kind: one of agent, credential, target group, job, step, version, execution, step execution, target execution.
+    kind: one of agent, credential, target group, job, step, version, execution, step execution, target execution,
+    private endpoint, operation.
     """
 
     def __init__(self, kind: str, name: str, hint: str = "") -> None:
@@ -42,7 +43,14 @@ class ConflictError(ElasticJobsError):
 
 
 class JobDatabaseUnavailableError(ElasticJobsError):
-    """The job database cannot be reached or does not answer in time."""
+    """The job database cannot be reached or does not answer in time.
+
+    nothing_changed: the transaction was certainly rolled back, and the same one may work a moment later.
+    """
+
+    def __init__(self, message: str, *, nothing_changed: bool = False) -> None:
+        super().__init__(message)
+        self.nothing_changed = nothing_changed
 
 
 class CredentialError(ElasticJobsError):

@@ -94,6 +94,8 @@ class Control:
             if earlier is not None:
                 return Started(execution_id=earlier, step_execution_id=None)
             started = reruns.start_rerun(connection, self._database, execution_id, ids=self._ids, request_id=request_id)
+            if started.step_execution_id is None:  # the same request was faster, and has its entry
+                return started
             audit.record(
                 connection,
                 time=self._clock.now(),

@@ -1,26 +1,32 @@
-"""The job agent: PUT answers at once (200 or 201), which every client takes for a finished operation."""
+"""The job agent. Under the ARM path its changes are long-running operations, as in Azure; under the short prefix they
+answer at once."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
-from elastic_jobs.api.bodies import AgentBody, AgentUpdateBody, IdentityBody, SkuBody
+from elastic_jobs.api.auth import Role
+from elastic_jobs.api.bodies import AgentBody, AgentUpdateBody, IdentityBody, IdentityValueBody, SkuBody
 from elastic_jobs.api.context import DEFINE, READ, Call, Context, Json, saved
 from elastic_jobs.api.envelope import listing
+from elastic_jobs.api.errors import ApiError
+from elastic_jobs.api.operations import accepted
+from elastic_jobs.api.repeating import RepeatingRoute
 from elastic_jobs.domain.model import Agent, Identity
 from elastic_jobs.errors import InvalidDefinitionError
 from elastic_jobs.jobdb.definitions import agent as agents
 from elastic_jobs.jobdb.definitions.checks import invalid
+from elastic_jobs.jobdb.definitions.credentials import checked_scope
+from elastic_jobs.jobdb.definitions.identities import check_identity
+from elastic_jobs.jobdb.operations import OperationKind
 
-router = APIRouter(tags=["agent"])
-server_router = APIRouter(tags=["agent"])
-DEFAULT_SKU = "JA100"
+router = APIRouter(tags=["agent"], route_class=RepeatingRoute)
+server_router = APIRouter(tags=["agent"], route_class=RepeatingRoute)
 _IDENTITY_ID = re.compile(
     r"/subscriptions/[^/]+/resourcegroups/[^/]+/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+",
     re.IGNORECASE,
@@ -34,14 +40,16 @@ def list_agents(call: Call) -> Json:
     """The agent of this server, if there is one."""
     with call.read() as connection:
         found = agents.find_agent(connection)
-    return Json(listing([] if found is None else [call.envelope(found).agent()], None))
+        shown = [] if found is None else [call.envelope_with_origins(connection, found, ["agent"]).agent()]
+    return Json(listing(shown, None))
 
 
 @router.get("", dependencies=[READ])
 def get_agent(call: Call) -> Json:
     with call.read() as connection:
         agent = call.agent(connection)
-    return Json(call.envelope(agent).agent())
+        envelope = call.envelope_with_origins(connection, agent, ["agent"])
+    return Json(envelope.agent())
 
 
 @router.put("", dependencies=[DEFINE])
@@ -56,7 +64,10 @@ def put_agent(call: Call, body: AgentBody) -> Json:
         base = current or Agent(name=name, location=body.location)
         wanted = replace(base, name=name, location=_location(body.location), tags=_tags(body.tags))
         agent, created = _save(connection, call, wanted, body.sku, body.identity)
-    return saved(call.envelope(agent).agent(), created=created)
+        if call.address.is_arm:
+            return accepted(call, connection, OperationKind.UPSERT_AGENT, agent.name)
+        envelope = call.envelope_with_origins(connection, agent, ["agent"])
+    return saved(envelope.agent(), created=created)
 
 
 @router.patch("", dependencies=[DEFINE])
@@ -66,7 +77,10 @@ def patch_agent(call: Call, body: AgentUpdateBody) -> Json:
         current = call.agent(connection)
         wanted = current if body.tags is None else replace(current, tags=_tags(body.tags))
         agent, _ = _save(connection, call, wanted, body.sku, body.identity)
-    return Json(call.envelope(agent).agent())
+        if call.address.is_arm:
+            return accepted(call, connection, OperationKind.UPSERT_AGENT, agent.name)
+        envelope = call.envelope_with_origins(connection, agent, ["agent"])
+    return Json(envelope.agent())
 
 
 @router.delete("", dependencies=[DEFINE])
@@ -77,7 +91,10 @@ def delete_agent(call: Call) -> Response:
         wanted = call.address.agent_name
         if found is None or (wanted is not None and wanted.casefold() != found.name.casefold()):
             return Response(status_code=204)
+        _guard_servers(call, found.identity, None)
         agents.delete_agent(connection, call.edit)
+        if call.address.is_arm:
+            return accepted(call, connection, OperationKind.DROP_AGENT, found.name)
     return Response(status_code=200)
 
 
@@ -88,7 +105,9 @@ def _save(
         name, capacity = _tier(sku, call.services.settings.maximum_capacity)
         wanted = replace(wanted, sku_name=name, capacity=capacity)
     if identity is not None:
-        wanted = replace(wanted, identity=_identity(identity))
+        found = _identity(call, identity, wanted.identity)
+        _guard_servers(call, wanted.identity, found)
+        wanted = replace(wanted, identity=found)
     return agents.save_agent(connection, call.edit, wanted)
 
 
@@ -127,7 +146,7 @@ def _tier(sku: SkuBody, largest: int) -> tuple[str, int]:
     return name, capacity
 
 
-def _identity(body: IdentityBody) -> Identity | None:
+def _identity(call: Context, body: IdentityBody, current: Identity | None) -> Identity | None:
     """The one user-assigned identity that an agent can have, or None.
 
     Raises:
@@ -156,15 +175,40 @@ def _identity(body: IdentityBody) -> Identity | None:
             "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>.",
             "InvalidResourceId",
         )
-    return Identity(resource_id=resource_id, client_id=_client_id(values))
+    servers = values.servers
+    if servers is None:
+        # A client that knows no such list cannot widen the one of an identity that stays.
+        stays = current is not None and current.resource_id.casefold() == resource_id.casefold()
+        scope = current.allowed_servers if current is not None and stays else None
+    else:
+        scope = checked_scope(call.edit, servers, "identity of the job agent")
+    found = Identity(resource_id=resource_id, client_id=_client_id(values), allowed_servers=scope)
+    check_identity(found)
+    return found
 
 
-def _client_id(values: Any) -> str | None:
+def _guard_servers(call: Context, before: Identity | None, after: Identity | None) -> None:
+    """Let only those who keep credentials change the list of an identity, or take it away by replacing the identity.
+
+    Raises:
+        ApiError: 403.
+    """
+    had = None if before is None else before.allowed_servers
+    gets = None if after is None else after.allowed_servers
+    if had != gets and not call.caller.may(Role.CREDENTIAL_ADMIN):
+        raise ApiError(
+            403,
+            "JobCredentialPermissionError",
+            f"The caller '{call.caller.name}' needs the role {Role.CREDENTIAL_ADMIN} to change the allowed servers of "
+            "the agent's identity, or to remove or replace an identity that has such a list.",
+        )
+
+
+def _client_id(values: IdentityValueBody) -> str | None:
     """Azure answers the client id; here it may be given, because nothing else could look it up."""
-    given = values.get("clientId") if isinstance(values, dict) else None
-    if given is None:
+    if values.client_id is None:
         return None
     try:
-        return str(UUID(str(given)))
+        return str(UUID(values.client_id))
     except ValueError:
         raise invalid("The clientId of the identity is no GUID.") from None

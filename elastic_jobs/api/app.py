@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 from fastapi import Depends, FastAPI
@@ -14,13 +15,40 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from elastic_jobs.api import agents, credentials, executions, health, jobs, steps, target_groups
+from elastic_jobs.api import (
+    agents,
+    audit,
+    credentials,
+    discovery,
+    docs_page,
+    executions,
+    health,
+    jobs,
+    operations,
+    private_endpoints,
+    providers,
+    steps,
+    target_groups,
+    wake,
+)
 from elastic_jobs.api.auth import authenticator_for
 from elastic_jobs.api.context import Json
 from elastic_jobs.api.errors import to_answer
+from elastic_jobs.api.limits import Limits, Places
 from elastic_jobs.api.middleware import Gate
-from elastic_jobs.api.paths import ARM_PREFIX, SERVER_PREFIX, SHORT_PREFIX, arm_address, server_address, short_address
+from elastic_jobs.api.openapi import document
+from elastic_jobs.api.paths import (
+    ARM_PREFIX,
+    GROUP_LOCATION_PREFIX,
+    LOCATION_PREFIX,
+    SERVER_PREFIX,
+    SHORT_PREFIX,
+    arm_address,
+    server_address,
+    short_address,
+)
 from elastic_jobs.api.services import Services
+from elastic_jobs.api.stirring import Stir
 
 _BELOW_AGENT = (
     agents.router,
@@ -29,6 +57,8 @@ _BELOW_AGENT = (
     jobs.router,
     steps.router,
     executions.router,
+    private_endpoints.router,
+    audit.router,
 )
 
 
@@ -49,15 +79,40 @@ def create_app(services: Services) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.services = services
+    app.state.places = Places()
     for router in _BELOW_AGENT:
         app.include_router(router, prefix=ARM_PREFIX, dependencies=[Depends(arm_address)])
         app.include_router(router, prefix=SHORT_PREFIX, dependencies=[Depends(short_address)])
+    app.include_router(wake.router, prefix=SHORT_PREFIX, dependencies=[Depends(short_address)])
     app.include_router(agents.server_router, prefix=SERVER_PREFIX, dependencies=[Depends(server_address)])
+    app.include_router(discovery.router)
+    for prefix in (LOCATION_PREFIX, GROUP_LOCATION_PREFIX):
+        app.include_router(operations.router, prefix=prefix)
+    app.include_router(providers.router)
     app.include_router(health.router)
+    app.include_router(docs_page.router)
+    _describe(app)
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _hand_on)
-    app.add_middleware(Gate, authenticator=authenticator_for(services.settings), ids=services.ids)
+    app.add_middleware(Stir, stir=services.stir)
+    app.add_middleware(
+        Gate,
+        authenticator=authenticator_for(services.settings),
+        ids=services.ids,
+        limits=Limits.from_settings(services.settings),
+    )
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Make the document at the first question, and once."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = document.build(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def lazy_app(services: Callable[[], Services]) -> ASGIApp:
@@ -105,5 +160,8 @@ async def _hand_on(request: Request, error: Exception) -> Response:
 
 
 def _operation_id(route: APIRoute) -> str:
-    prefix = "arm" if route.path_format.startswith("/subscriptions") else "short"
-    return f"{prefix}_{route.name}"
+    path = route.path_format
+    if path.startswith(SHORT_PREFIX):
+        return f"short_{route.name}"
+    # The URLs of operations stand with and without the resource group.
+    return f"group_{route.name}" if path.startswith(GROUP_LOCATION_PREFIX) else f"arm_{route.name}"

@@ -1,5 +1,5 @@
-"""What clients send. Unknown properties are ignored, ``null`` means absent, and defaults are the server's business:
-new SDKs send none, old ones send all.
+"""What clients send. Unknown properties are ignored, ``null`` means absent (but for ``ServerList``), and defaults are
+the server's business: new SDKs send none, old ones send all.
 """
 
 from __future__ import annotations
@@ -8,16 +8,21 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from elastic_jobs.domain.schedule import DEFAULT_END, DEFAULT_START
 from elastic_jobs.domain.targets import MembershipType, TargetType
+from elastic_jobs.jobdb.definitions.checks import invalid
+from elastic_jobs.jobdb.definitions.private_endpoints import ConnectionStatus
 
 _Enum = TypeVar("_Enum", bound=StrEnum)
 _INT32 = 2**31 - 1
+LONGEST_TRIAL_SECONDS = 200
+"""The front end of a Functions app gives up on an answer after 230 s."""
+_MOST_ENTRIES = 1000
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -48,10 +53,23 @@ def _spelled(kind: type[_Enum]) -> Callable[[Any], Any]:
     return read
 
 
+def _not_too_many(value: Any) -> Any:
+    """Refuses an object or list before its entries are looked at: telling what is wrong with each of thousands takes
+    seconds, in which the event loop does nothing else."""
+    if isinstance(value, (dict, list)) and len(value) > _MOST_ENTRIES:
+        raise ValueError(f"there are {len(value)} entries; {_MOST_ENTRIES} are more than can be needed")
+    return value
+
+
+_FewEntries = BeforeValidator(_not_too_many)
+
+
 def _refuse_half_characters(value: Any) -> None:
     """JSON can spell half a character (a lone surrogate); no database column can hold one."""
     texts = [value] if isinstance(value, str) else []
-    if isinstance(value, dict):  # tags, identities
+    if isinstance(value, list):  # servers
+        texts = [text for text in value if isinstance(text, str)]
+    if isinstance(value, dict):  # tags
         texts = [text for text in (*value.keys(), *value.values()) if isinstance(text, str)]
     for text in texts:
         if _HALF_CHARACTER.search(text):
@@ -62,6 +80,8 @@ class Wire(BaseModel):
     """A JSON object of the management API."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", hide_input_in_errors=True)
+    nulls_that_count: ClassVar[frozenset[str]] = frozenset()
+    """Properties, as JSON spells them, whose ``null`` says something else than their absence."""
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +90,7 @@ class Wire(BaseModel):
             return data
         for value in data.values():
             _refuse_half_characters(value)
-        return {key: value for key, value in data.items() if value is not None}
+        return {key: value for key, value in data.items() if value is not None or key in cls.nulls_that_count}
 
 
 class SkuBody(Wire):
@@ -78,10 +98,41 @@ class SkuBody(Wire):
     capacity: int | None = None
 
 
+class ServerList(Wire):
+    """Something that has a list of the servers it may be sent to (not part of Azure's API)."""
+
+    nulls_that_count: ClassVar[frozenset[str]] = frozenset({"allowedServers"})
+    allowed_servers: Annotated[list[str] | None, _FewEntries] = Field(
+        default=None,
+        description="Beyond Azure: server names and *.suffix, within the deployment's list. Absent: what is set stays; "
+        "null: no list of its own.",
+    )
+
+    @property
+    def servers(self) -> tuple[str, ...] | None:
+        """What to save: None leaves the list as it is, an empty one removes it.
+
+        Raises:
+            InvalidDefinitionError: a list without any server, which would read as "nowhere".
+        """
+        if "allowed_servers" not in self.model_fields_set:
+            return None
+        if self.allowed_servers == []:
+            raise invalid(
+                "The allowedServers are empty, so that no server could be reached; name servers, write null to remove "
+                "the list, or leave the property out to keep what is set."
+            )
+        return tuple(self.allowed_servers or ())
+
+
+class IdentityValueBody(ServerList):
+    client_id: str | None = None
+
+
 class IdentityBody(Wire):
     type: str | None = None
     tenant_id: str | None = None
-    user_assigned_identities: dict[str, Any] = Field(default_factory=dict)
+    user_assigned_identities: Annotated[dict[str, IdentityValueBody | None], _FewEntries] = Field(default_factory=dict)
 
 
 class AgentProperties(Wire):
@@ -93,7 +144,7 @@ class AgentBody(Wire):
 
     name: str | None = None
     location: str
-    tags: dict[str, str] = Field(default_factory=dict)
+    tags: Annotated[dict[str, str], _FewEntries] = Field(default_factory=dict)
     sku: SkuBody | None = None
     identity: IdentityBody | None = None
     properties: AgentProperties = Field(default_factory=AgentProperties)
@@ -102,18 +153,33 @@ class AgentBody(Wire):
 class AgentUpdateBody(Wire):
     """PATCH of an agent; what is absent stays as it is."""
 
-    tags: dict[str, str] | None = None
+    tags: Annotated[dict[str, str], _FewEntries] | None = None
     sku: SkuBody | None = None
     identity: IdentityBody | None = None
 
 
-class CredentialProperties(Wire):
+class CredentialProperties(ServerList):
     username: str
     password: str = Field(repr=False)
 
 
 class CredentialBody(Wire):
     properties: CredentialProperties
+
+
+class PrivateEndpointProperties(Wire):
+    target_server_azure_resource_id: str
+
+
+class PrivateEndpointBody(Wire):
+    properties: PrivateEndpointProperties
+
+
+class ConnectionBody(Wire):
+    """What became of a private endpoint's connection (not part of Azure's API)."""
+
+    status: Annotated[ConnectionStatus, BeforeValidator(_spelled(ConnectionStatus))]
+    description: str = ""
 
 
 class MemberBody(Wire):
@@ -127,11 +193,19 @@ class MemberBody(Wire):
 
 
 class TargetGroupProperties(Wire):
-    members: list[MemberBody]
+    # One wrong member is told, not each of thousands: that would keep the event loop busy for seconds.
+    members: Annotated[list[MemberBody], FailFast()]
 
 
 class TargetGroupBody(Wire):
     properties: TargetGroupProperties
+
+
+class PreflightBody(Wire):
+    """As whom to try a target group out, and how long (not part of Azure's API)."""
+
+    credential: str | None = Field(default=None, description="Of the job; none where the agent has an identity.")
+    time_limit_seconds: Annotated[int, Field(ge=1, le=LONGEST_TRIAL_SECONDS)] = 60
 
 
 class ScheduleBody(Wire):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from starlette.requests import Request
 
 from elastic_jobs.api.auth import Caller, Role, caller_of, require
 from elastic_jobs.api.envelope import Envelope
+from elastic_jobs.api.limits import Places
 from elastic_jobs.api.paths import Address, CurrentAddress
 from elastic_jobs.api.references import References
 from elastic_jobs.api.services import Services
@@ -20,6 +22,7 @@ from elastic_jobs.api.urls import resource_url
 from elastic_jobs.domain.model import Agent
 from elastic_jobs.jobdb.definitions.agent import get_agent
 from elastic_jobs.jobdb.definitions.checks import Edit
+from elastic_jobs.jobdb.definitions.origins import find_origins
 
 READ = Depends(require(Role.READER))
 OPERATE = Depends(require(Role.OPERATOR))
@@ -50,6 +53,15 @@ class Context:
         """A transaction."""
         return self.services.database.write()
 
+    def place(self) -> AbstractContextManager[None]:
+        """A place among the requests that wait for target servers.
+
+        Raises:
+            ApiError: 429, none is free.
+        """
+        places: Places = self.request.app.state.places
+        return places.take(self.caller.id)
+
     @property
     def edit(self) -> Edit:
         return self.services.edit(self.caller.name)
@@ -64,6 +76,10 @@ class Context:
 
     def envelope(self, agent: Agent) -> Envelope:
         return Envelope(self.services.settings, agent)
+
+    def envelope_with_origins(self, connection: Connection, agent: Agent, resources: Iterable[str]) -> Envelope:
+        """As ``envelope``, knowing who made and changed these things (paths below the agent: ``jobs/nightly``)."""
+        return Envelope(self.services.settings, agent, find_origins(connection, list(resources)))
 
     def references(self, agent: Agent) -> References:
         return References(settings=self.services.settings, address=self.address, agent_name=agent.name)

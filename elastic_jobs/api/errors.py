@@ -38,6 +38,7 @@ _TYPE_OF_KIND = {
     "execution": f"{_TYPE}/jobs/executions",
     "step execution": f"{_TYPE}/jobs/executions/steps",
     "target execution": f"{_TYPE}/jobs/executions/steps/targets",
+    "private endpoint": f"{_TYPE}/privateEndpoints",
 }
 _STATUS_OF_CODE = {
     "PropertyChangeUnsupported": 404,  # as documented
@@ -56,6 +57,7 @@ _CODE_OF_STATUS = {
     415: "UnsupportedMediaType",
 }
 _FIRST_ERRORS = 3
+_NO_JSON = "The request body is no JSON that can be read; send one JSON object in UTF-8, without deep nesting."
 
 
 class ApiError(Exception):
@@ -133,6 +135,12 @@ def _not_found(error: NotFoundError) -> ErrorAnswer:
             code="JobAgentNotFound",
             message=f"The job agent{name} does not exist in the specified logical server. Create it first.",
         )
+    if error.kind == "operation":
+        return ErrorAnswer(
+            status=404,
+            code="OperationIdNotFound",
+            message=f"The operation with Id '{error.name}' does not exist, or ended more than a day ago.",
+        )
     kind = _TYPE_OF_KIND.get(error.kind, error.kind)
     return ErrorAnswer(
         status=404,
@@ -157,12 +165,16 @@ def _http_message(error: HTTPException) -> str:
         return "There is no such resource; check the path."
     if error.status_code == 405:
         return "This resource does not have this method."
+    if error.status_code == 400:  # the framework's one reason: it could not parse the body
+        return _NO_JSON
     return str(error.detail)
 
 
 def _of_validation(errors: Sequence[Any]) -> ErrorAnswer:
     """What is wrong with a request. The values themselves are left out: one of them may be a password."""
     code = "InvalidResourceRequestBody"
+    if any(error.get("type") == "json_invalid" for error in errors):
+        return ErrorAnswer(status=400, code=code, message=_NO_JSON)
     said = []
     for error in errors:
         place = [str(part) for part in error.get("loc", ())]

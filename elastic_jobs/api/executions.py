@@ -13,12 +13,15 @@ from elastic_jobs.api.envelope import listing, message, step_progress
 from elastic_jobs.api.errors import ApiError
 from elastic_jobs.api.paging import PAGE_SIZE, Listing, Token, next_link, read_token
 from elastic_jobs.api.paths import Segment
+from elastic_jobs.api.repeating import RepeatingRoute
+from elastic_jobs.domain import error_groups
 from elastic_jobs.domain.model import Agent
 from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb import history
 from elastic_jobs.jobdb.definitions import jobs
+from elastic_jobs.jobdb.target_errors import failures_of
 
-router = APIRouter(tags=["executions"])
+router = APIRouter(tags=["executions"], route_class=RepeatingRoute)
 _JOB = "/jobs/{job_name}"
 _RUN = _JOB + "/executions/{job_execution_id}"
 _REQUEST_ID_LENGTH = 128
@@ -84,6 +87,35 @@ def cancel_execution(call: Call, job_name: Segment, job_execution_id: Segment) -
         run = _run(connection, job_name, job_execution_id)
     call.services.control.cancel_execution(run.id, caller=call.caller.name)
     return Response(status_code=200)
+
+
+@router.post(_RUN + "/rerun", dependencies=[OPERATE])
+def rerun_execution(call: Call, job_name: Segment, job_execution_id: Segment) -> Json:
+    """Run a finished run again where it did not succeed: same version, same steps, only the targets left undone.
+
+    200, the new execution, and its URL in ``Location``, as a start. Not part of Azure's API.
+    """
+    with call.read() as connection:
+        agent = call.agent(connection)
+        run = _run(connection, job_name, job_execution_id)
+    # With the run in it: clients that keep one id for several requests do not mean the rerun of another run.
+    request_id = _request_id(call, prefix=f"rerun:{run.id.hex}:")
+    execution_id = call.services.control.rerun_execution(run.id, request_id=request_id, caller=call.caller.name)
+    return _started(call, agent, execution_id, 200)
+
+
+@router.get(_RUN + "/errors", dependencies=[READ])
+def list_error_groups(call: Call, job_name: Segment, job_execution_id: Segment) -> Json:
+    """The targets that failed, timed out or wait for a retry, grouped by what their errors have in common.
+
+    Largest group first, the 100 largest. Not part of Azure's API.
+    """
+    with call.read() as connection:
+        agent = call.agent(connection)
+        run = _run(connection, job_name, job_execution_id)
+        groups = error_groups.group(failures_of(connection, run.id))
+    envelope = call.envelope(agent)
+    return Json(listing([envelope.error_group(run, found) for found in groups[:PAGE_SIZE]], None))
 
 
 @router.get(_RUN + "/progress", dependencies=[READ])
@@ -207,9 +239,11 @@ def _message_place(token: str) -> tuple[int, int]:
     return int(attempt), int(ordinal)
 
 
-def _request_id(call: Context) -> str | None:
+def _request_id(call: Context, *, prefix: str = "") -> str | None:
     """By what a repeated start is known: SDKs send one id per call and keep it when they send it again."""
     given = call.request.headers.get("x-ms-client-request-id", "").strip()
-    if len(given) > _REQUEST_ID_LENGTH:
-        return hashlib.sha256(given.encode()).hexdigest()
-    return given or None
+    if not given:
+        return None
+    if len(prefix + given) > _REQUEST_ID_LENGTH:
+        given = hashlib.sha256(given.encode()).hexdigest()
+    return prefix + given

@@ -1,11 +1,12 @@
 """What happens to every request before it is routed, and to every answer before it goes out.
 
-Ids and headers, the size limit, the bearer token, the rewriting of the path, and the last net: an exception that left
-the app would lose its answer in the Functions worker, so none does.
+Ids and headers, the bearer token, the limits, the rewriting of the path, and the last net: an exception that left the
+app would lose its answer in the Functions worker, so none does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterable
@@ -15,39 +16,65 @@ from urllib.parse import quote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from elastic_jobs.api.auth import Authenticator, bearer_token
+from elastic_jobs.api.auth import Authenticator, Caller, bearer_token, check_any_role
 from elastic_jobs.api.context import Json
+from elastic_jobs.api.docs_page import DOCS_PATHS
 from elastic_jobs.api.errors import ApiError, to_answer
+from elastic_jobs.api.limits import Limits
 from elastic_jobs.api.paths import route_path
 from elastic_jobs.domain.ports import Ids
 
 _log = logging.getLogger(__name__)
 
-BODY_LIMIT = 1024 * 1024
-"""Bytes. Scripts are text; a body of 5 MB was never answered by the Functions proxy worker of Python 3.13."""
-ANONYMOUS_PATHS = frozenset({"/health"})
+BODY_SECONDS = 60.0
+"""How long a client may take to send its body."""
+ANONYMOUS_PATHS = frozenset({"/health", "/metadata/endpoints"}) | DOCS_PATHS
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_WITH_PORT = re.compile(r"\[?(?P<host>[0-9.]+|(?<=\[)[0-9A-Fa-f:.]+)\]?:\d+")
+_SECURITY_HEADERS = (
+    ("Cache-Control", "no-cache"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+    # Answers are data: nothing in them is to be run, framed or told to another site. Pages set their own.
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+)
+_REMAINING = {"GET": "reads", "HEAD": "reads", "OPTIONS": "reads", "DELETE": "deletes"}
 
 
 class Gate:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, ids: Ids) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        ids: Ids,
+        limits: Limits,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self._app, self._authenticator, self._ids = app, authenticator, ids
+        self._limits, self._body_seconds = limits, body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            # There are no web sockets; what is not expected is not let through.
+            await send({"type": "websocket.close", "code": 1008})
             return
         headers = Headers(scope=scope)
         request_id = str(self._ids())
         answer = _Answer(send, _answer_headers(headers, request_id))
         try:
             inner = self._prepared(scope)
-            if inner["path"] not in ANONYMOUS_PATHS:
-                token = bearer_token(headers.get("authorization"))
-                inner["state"]["caller"] = self._authenticator.authenticate(token)
-            body = await _read_body(headers, receive)
+            if inner["path"] in ANONYMOUS_PATHS:
+                self._limits.stranger(_address(scope, headers))
+            else:
+                inner["state"]["caller"] = await self._admitted(scope, headers, answer)
+            body = await self._body(headers, receive)
             await self._app(inner, _replay(body, receive), answer.send)
         except Exception as error:
             if answer.started:
@@ -65,12 +92,49 @@ class Gate:
         inner["state"] = dict(scope.get("state") or {})
         return inner
 
+    async def _admitted(self, scope: Scope, headers: Headers, answer: _Answer) -> Caller:
+        """Who calls, when the caller may call now.
+
+        Raises:
+            ApiError: 401, 403, 429 or 503.
+        """
+        try:
+            caller = await self._authenticator.authenticate(bearer_token(headers.getlist("authorization")))
+        except ApiError as refusal:
+            if refusal.status == 401:
+                self._limits.stranger(_address(scope, headers))
+            raise
+        remaining = self._limits.caller(caller.id)
+        if remaining is not None:
+            kind = _REMAINING.get(scope["method"], "writes")
+            answer.add(f"x-ms-ratelimit-remaining-subscription-{kind}", str(remaining))
+        check_any_role(caller)
+        return caller
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiError: 413, it is too large; 415, it is packed; 408, it does not come.
+        """
+        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise ApiError(415, "UnsupportedMediaType", "Send the body of the request as it is, without compression.")
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                return await _read_body(headers, receive, self._limits.body)
+        except TimeoutError:
+            raise ApiError(408, "RequestTimeout", "The body of the request did not arrive in time.") from None
+
 
 class _Answer:
     """Sends an answer with the headers that all answers have, and knows whether it has begun."""
 
     def __init__(self, send: Send, headers: Iterable[tuple[str, str]]) -> None:
         self._send, self._headers, self.started = send, list(headers), False
+
+    def add(self, name: str, value: str) -> None:
+        """Give the answer another header."""
+        self._headers.append((name, value))
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -79,6 +143,16 @@ class _Answer:
             for name, value in self._headers:
                 headers.setdefault(name, value)
         await self._send(message)
+
+
+def _address(scope: Scope, headers: Headers) -> str:
+    """Where a request comes from: the peer, or, under the Functions host, whom its front end says (the last hop)."""
+    client = scope.get("client")
+    if client:
+        return str(client[0])
+    last = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    with_port = _WITH_PORT.fullmatch(last)  # as Azure's front end writes it; each connection has another port
+    return (with_port["host"] if with_port else last)[:64]
 
 
 def _raw_path(scope: Scope) -> str:
@@ -95,8 +169,7 @@ def _answer_headers(headers: Headers, request_id: str) -> list[tuple[str, str]]:
     found = [
         ("x-ms-request-id", request_id),
         ("x-ms-correlation-request-id", correlation if _CLIENT_ID.fullmatch(correlation) else request_id),
-        ("Cache-Control", "no-cache"),
-        ("X-Content-Type-Options", "nosniff"),
+        *_SECURITY_HEADERS,
     ]
     client = headers.get("x-ms-client-request-id", "")
     if _CLIENT_ID.fullmatch(client):
@@ -104,15 +177,10 @@ def _answer_headers(headers: Headers, request_id: str) -> list[tuple[str, str]]:
     return found
 
 
-async def _read_body(headers: Headers, receive: Receive) -> bytes:
-    """The whole body.
-
-    Raises:
-        ApiError: 413, it is larger than ``BODY_LIMIT``.
-    """
+async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     announced = headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > BODY_LIMIT:
-        raise _too_large()
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
+        raise _too_large(limit)
     parts: list[bytes] = []
     size, more = 0, True
     while more:
@@ -122,8 +190,8 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         more = message.get("more_body", False)
-        if size > BODY_LIMIT:
-            raise _too_large()
+        if size > limit:
+            raise _too_large(limit)
     return b"".join(parts)
 
 
@@ -138,9 +206,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _too_large() -> ApiError:
+def _too_large(limit: int) -> ApiError:
     return ApiError(
         413,
         "RequestEntityTooLarge",
-        f"The body of the request is larger than {BODY_LIMIT} bytes; shorten the script or the list of members.",
+        f"The body of the request is larger than {limit} bytes; shorten the script or the list of members.",
     )

@@ -22,6 +22,10 @@ SHORT_PREFIX = "/agent"
 SERVER_PREFIX = (
     "/subscriptions/{subscription_id}/resourceGroups/{resource_group}/providers/Microsoft.Sql/servers/{server_name}"
 )
+LOCATION_PREFIX = "/subscriptions/{subscription_id}/providers/Microsoft.Sql/locations/{location_name}"
+GROUP_LOCATION_PREFIX = (
+    "/subscriptions/{subscription_id}/resourceGroups/{resource_group}/providers/Microsoft.Sql/locations/{location_name}"
+)
 ARM_PREFIX = SERVER_PREFIX + "/jobAgents/{agent_name}"
 _FIXED = {
     word.lower(): word
@@ -44,12 +48,33 @@ _FIXED = {
         "progress",
         "start",
         "cancel",
+        "rerun",
+        "errors",
+        "preview",
+        "resolve",
+        "preflight",
+        "userSetup",
+        "privateEndpoints",
+        "connection",
+        "locations",
+        "capabilities",
+        "operations",
+        "register",
+        "jobAgentAzureAsyncOperation",
+        "jobAgentOperationResults",
+        "jobAgentPrivateEndpointOperationResults",
+        "audit",
+        "wake",
+        "metadata",
+        "tenants",
         "health",
+        "docs",
         "openapi.json",
     )
 }
-_PROVIDER = 5
-"""Place of ``Microsoft.Sql`` in an ARM path: the one fixed segment where names stand otherwise."""
+_PROVIDERS = "providers"
+"""The segment after this one is fixed (``Microsoft.Sql``), and from there fixed segments and names take turns anew."""
+_NAMESPACE = "Microsoft.Sql"
 _API_VERSION = re.compile(r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-preview)?")
 _OLDEST_API_VERSION = "2017-03-01"
 
@@ -62,18 +87,34 @@ Segment = Annotated[str, BeforeValidator(_decode), Path()]
 """A name in a path, decoded."""
 
 
+def _decoded(segment: str) -> str:
+    try:
+        return unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        # Two different ones would become the same name.
+        raise ApiError(
+            400, "InvalidParameterValue", "A segment of the path is not percent-encoded UTF-8; encode names in UTF-8."
+        ) from None
+
+
 def route_path(raw_path: str) -> str:
-    """The path by which a request is routed, from the path as it was sent (percent-encoded, without the query)."""
+    """The path by which a request is routed, from the path as it was sent (percent-encoded, without the query).
+
+    Raises:
+        ApiError: 400, it is not UTF-8.
+    """
     segments = raw_path.split("/")[1:]
     if len(segments) > 1 and segments[-1] == "":
         segments.pop()
     short = bool(segments) and unquote(segments[0]).lower() == SHORT_PREFIX[1:]
-    rewritten = []
+    rewritten: list[str] = []
+    fixed = True
     for place, segment in enumerate(segments):
-        plain = unquote(segment)
-        fixed = place == 0 or place % 2 == (1 if short else 0) or (not short and place == _PROVIDER)
+        plain = _decoded(segment)
         known = _FIXED.get(plain.lower()) if fixed else None
         rewritten.append(known if known is not None else quote(plain, safe=""))
+        # Fixed segments and names take turns; two fixed ones follow each other at these places only.
+        fixed = not fixed or (short and place == 0) or known in {_PROVIDERS, _NAMESPACE}
     return "/" + "/".join(rewritten)
 
 
@@ -108,6 +149,28 @@ def check_api_version(value: str | None) -> str:
             "The api-version is not one that is supported; use for example 2025-01-01.",
         )
     return value
+
+
+def check_any_api_version(value: str | None) -> None:
+    """As ``check_api_version``, for the answers of the gateway, whose versions are older than the provider's.
+
+    Raises:
+        ApiError: 400.
+    """
+    if not value or not _API_VERSION.fullmatch(value):
+        check_api_version(value)
+
+
+def check_subscription(settings: Settings, subscription_id: str) -> None:
+    """Refuse the path of another subscription than the deployment's own.
+
+    Raises:
+        ApiError: 404.
+    """
+    if subscription_id.lower() != str(settings.subscription_id):
+        raise ApiError(
+            404, "SubscriptionNotFound", f"The subscription '{subscription_id}' is not the one of this deployment."
+        )
 
 
 def check_server(settings: Settings, subscription_id: str, resource_group: str, server_name: str) -> None:

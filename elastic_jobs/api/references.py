@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -11,6 +12,8 @@ from elastic_jobs.settings import Settings
 
 _SERVER = ("subscriptions", "", "resourcegroups", "", "providers", "microsoft.sql", "servers", "")
 _AGENT = (*_SERVER, "jobagents", "")
+_LONGEST_ID = 512
+_SERVER_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _RESERVED_DATABASES = frozenset({"master", "model", "msdb", "tempdb"})
 
 
@@ -93,6 +96,22 @@ class References:
             raise _mismatch("resource group", group, "ResourceGroupName")
         if server.lower() != self.settings.server_name.lower():
             raise _mismatch("server name", server, "ServerName")
+
+
+def server_of(reference: str) -> str:
+    """The name of the logical server that an ARM id names, whoever's it is.
+
+    Raises:
+        InvalidDefinitionError: ``InvalidParameterValue``, it is no id of a logical server.
+    """
+    values = _values(reference, _SERVER)
+    if values is None or len(reference) > _LONGEST_ID or not _SERVER_NAME.fullmatch(values[-1]):
+        raise InvalidDefinitionError(
+            "properties.targetServerAzureResourceId must be the resource id of a logical server: "
+            "/subscriptions/.../resourceGroups/.../providers/Microsoft.Sql/servers/<name>.",
+            "InvalidParameterValue",
+        )
+    return values[-1]
 
 
 def _values(reference: str, pattern: tuple[str, ...]) -> list[str] | None:

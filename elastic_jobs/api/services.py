@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from elastic_jobs.agent.trial import Tried
+from elastic_jobs.credentials.safes import PasswordSafe
 from elastic_jobs.domain.ports import Clock, Ids
-from elastic_jobs.domain.targets import ServerNames
+from elastic_jobs.domain.rehearsal import Rehearsed
+from elastic_jobs.domain.targets import Member, ServerNames
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.checks import Edit
-from elastic_jobs.jobdb.definitions.credentials import Sealer
+from elastic_jobs.jobdb.definitions.private_endpoints import PrivateEndpoint
 from elastic_jobs.settings import Settings
 
 
@@ -29,6 +32,17 @@ class Control(Protocol):
         """
         ...
 
+    def rerun_execution(self, execution_id: UUID, *, request_id: str | None = None, caller: str) -> UUID:
+        """Run a finished run again on the targets that did not succeed in it; the id of the new run, of the earlier one
+        when this request repeats another.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has not ended.
+            InvalidDefinitionError: it was run again already, or nothing is left to run.
+        """
+        ...
+
     def cancel_execution(self, execution_id: UUID, *, caller: str) -> None:
         """Ask for the cancellation of a run; of a finished one nothing happens.
 
@@ -42,20 +56,59 @@ class Control(Protocol):
         ...
 
 
+class Endpoints(Protocol):
+    """Private endpoints in Azure, where the app makes them itself."""
+
+    def ensure(self, name: str) -> PrivateEndpoint:
+        """A wish of the job database, carried out, with its approval as it is now.
+
+        Raises:
+            NotFoundError: there is no such wish.
+            PrivateEndpointError: the network API refuses or does not answer; a sentence.
+        """
+        ...
+
+    def refresh(self, name: str) -> None:
+        """Note the approval of a wish; nothing is changed in Azure. Raises as ``ensure`` does."""
+        ...
+
+    def try_refresh_all(self) -> None:
+        """Note the approvals of all wishes. What fails is logged."""
+        ...
+
+    def try_align(self) -> object:
+        """Carry out all wishes, note approvals, delete what nobody wishes for any more. What fails is logged."""
+        ...
+
+
+def _nothing_to_wake() -> None:
+    """For an API without an agent behind it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """The parts of a deployment that the API needs.
 
     check_server: raises ServerNotAllowedError or InvalidDefinitionError for a server that no credential may go to.
+    rehearse: asks the servers of a target group now; takes up to some minutes.
+    try_out: checks each database of a target group, given the credential of the job and a time limit in seconds.
+    wake: does what is due, as the tick does; by default nobody ticks.
+    stir: tells the scheduler that something was changed.
+    endpoints: makes private endpoints in Azure; None: whoever deploys does that.
     """
 
     settings: Settings
     database: JobDatabase
     clock: Clock
     ids: Ids
-    sealer: Sealer
+    sealer: PasswordSafe
     check_server: Callable[[str], object]
     control: Control
+    rehearse: Callable[[Sequence[Member]], Rehearsed]
+    try_out: Callable[[Sequence[Member], str | None, float], Tried]
+    wake: Callable[[], object] = _nothing_to_wake
+    stir: Callable[[], object] = _nothing_to_wake
+    endpoints: Endpoints | None = None
 
     @property
     def names(self) -> ServerNames:

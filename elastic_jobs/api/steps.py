@@ -13,12 +13,13 @@ from elastic_jobs.api.envelope import listing
 from elastic_jobs.api.jobs import version_number
 from elastic_jobs.api.paths import Segment
 from elastic_jobs.api.references import References
+from elastic_jobs.api.repeating import RepeatingRoute
 from elastic_jobs.domain.model import Output, StepDefinition
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.jobdb.definitions import jobs, steps
 from elastic_jobs.jobdb.definitions.checks import invalid
 
-router = APIRouter(prefix="/jobs/{job_name}", tags=["steps"])
+router = APIRouter(prefix="/jobs/{job_name}", tags=["steps"], route_class=RepeatingRoute)
 
 
 @router.get("/steps", dependencies=[READ])
@@ -27,7 +28,8 @@ def list_steps(call: Call, job_name: Segment) -> Json:
         agent = call.agent(connection)
         job = jobs.get_job(connection, job_name)
         rows = steps.list_steps(connection, job.id, job.version)
-    envelope = call.envelope(agent)
+        resources = (f"jobs/{job.name}/steps/{row.definition.name}" for row in rows)
+        envelope = call.envelope_with_origins(connection, agent, resources)
     return Json(listing([envelope.step(job, row) for row in rows], None))
 
 
@@ -37,7 +39,9 @@ def get_step(call: Call, job_name: Segment, step_name: Segment) -> Json:
         agent = call.agent(connection)
         job = jobs.get_job(connection, job_name)
         step = steps.get_step(connection, job, step_name)
-    return Json(call.envelope(agent).step(job, step))
+        resources = [f"jobs/{job.name}/steps/{step.definition.name}"]
+        envelope = call.envelope_with_origins(connection, agent, resources)
+    return Json(envelope.step(job, step))
 
 
 @router.put("/steps/{step_name}", dependencies=[DEFINE])
@@ -51,7 +55,9 @@ def put_step(call: Call, job_name: Segment, step_name: Segment, body: StepBody) 
         if body.properties.max_parallelism is None and current is not None:
             definition = _with_parallelism(definition, current.definition.max_parallelism)
         result = steps.save_step(connection, call.edit, job_name, definition, step_id=body.properties.step_id)
-    return saved(call.envelope(agent).step(result.job, result.step), created=result.created)
+        resources = [f"jobs/{result.job.name}/steps/{result.step.definition.name}"]
+        envelope = call.envelope_with_origins(connection, agent, resources)
+    return saved(envelope.step(result.job, result.step), created=result.created)
 
 
 @router.delete("/steps/{step_name}", dependencies=[DEFINE])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from urllib.parse import quote
+from uuid import UUID
 
 from starlette.requests import Request
 
@@ -37,6 +38,18 @@ def resource_url(request: Request, settings: Settings, address: Address, agent_n
         query = f"?api-version={address.api_version}"
     path = "/".join((prefix, *(quote(segment, safe="") for segment in segments)))
     return f"{public_base(request)}{path}{query}"
+
+
+def operation_url(
+    request: Request, settings: Settings, address: Address, resource: str, operation_id: UUID, *, in_group: bool
+) -> str:
+    """The URL at which an operation is polled. in_group: with the resource group's segment, as the agent's have."""
+    group = f"/resourceGroups/{quote(settings.resource_group, safe='')}" if in_group else ""
+    location = quote(settings.location.replace(" ", "").lower(), safe="")
+    return (
+        f"{public_base(request)}/subscriptions/{settings.subscription_id}{group}/providers/Microsoft.Sql"
+        f"/locations/{location}/{resource}/{operation_id}?api-version={address.api_version}"
+    )
 
 
 def _first(header: str | None) -> str:

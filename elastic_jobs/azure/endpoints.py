@@ -81,17 +81,44 @@ class PrivateEndpoints:
             _log.warning("%s", failure, extra={"action": "endpoint_not_aligned"})
         return result
 
-    def refresh(self, name: str) -> PrivateEndpoint:
-        """One wish with its approval as it is now; created when it is not there.
+    def ensure(self, name: str) -> PrivateEndpoint:
+        """One wish with its approval as it is now; created in Azure when it is not there.
 
         Raises:
             NotFoundError: there is no such private endpoint.
             PrivateEndpointError: the network API refuses or does not answer.
         """
+        wish = self._wish(name)
+        self._note(wish, self._network.find(wish.private_endpoint_id) or self._create(wish))
+        return self._wish(name)
+
+    def refresh(self, name: str) -> None:
+        """Note the approval of one wish. For those who only look: nothing is changed in Azure.
+
+        Raises:
+            NotFoundError: there is no such private endpoint.
+            PrivateEndpointError: the network API refuses or does not answer.
+        """
+        wish = self._wish(name)
+        state = self._network.find(wish.private_endpoint_id)
+        if state is not None:
+            self._note(wish, state)
+
+    def try_refresh_all(self) -> None:
+        """As ``refresh`` for every wish, for callers who can do without: what fails is logged."""
+        try:
+            there = {state.name.casefold(): state for state in self._network.list()}
+        except PrivateEndpointError as error:
+            _log.warning("%s", error, extra={"action": "endpoints_not_refreshed"})
+            return
         with self._database.read() as connection:
-            wish = get_private_endpoint(connection, name)
-        state = self._network.find(wish.private_endpoint_id) or self._create(wish)
-        self._note(wish, state)
+            wishes = list_private_endpoints(connection)
+        for wish in wishes:
+            state = there.get(wish.private_endpoint_id.casefold())
+            if state is not None:
+                self._note(wish, state)
+
+    def _wish(self, name: str) -> PrivateEndpoint:
         with self._database.read() as connection:
             return get_private_endpoint(connection, name)
 

@@ -1,4 +1,4 @@
-// Who is told, and when. The queries are in alerts/*.kql; what each alert means and what to do: docs/deploy.md.
+// Who is told, and when. The queries are in alerts/*.kql; what each alert means and what to do: docs/operations.md.
 
 @description('Name of the action group.')
 param actionGroupName string

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,11 +20,15 @@ import jwt
 import uvicorn
 from sqlalchemy import insert, select, update
 
+from elastic_jobs.agent.trial import Tried
 from elastic_jobs.api.app import create_app
 from elastic_jobs.api.services import Services
 from elastic_jobs.credentials.sealing import Sealer
 from elastic_jobs.domain.lifecycle import ACTIVE, Lifecycle
 from elastic_jobs.domain.ports import SystemClock
+from elastic_jobs.domain.rehearsal import NotAsked, Rehearsed
+from elastic_jobs.domain.targets import Member, ServerNames, resolve, servers_to_list
+from elastic_jobs.jobdb import history
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions import audit
 from elastic_jobs.jobdb.execution_tables import (
@@ -33,9 +37,11 @@ from elastic_jobs.jobdb.execution_tables import (
     target_executions,
     target_messages,
 )
-from elastic_jobs.jobdb.executions import canceling, starting
+from elastic_jobs.jobdb.executions import canceling, reruns, starting
 from elastic_jobs.jobdb.tables import job_steps, metadata
 from elastic_jobs.settings import Settings
+from elastic_jobs.targets.network import Check, CheckResult, Status
+from elastic_jobs.targets.preflight import TargetReport
 from elastic_jobs.targets.servers import TargetServers
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
@@ -79,7 +85,8 @@ def token(*roles: str, key: str = KEY, algorithm: str = "HS256", **claims: Any) 
 
 def http_client(url: str, *roles: str) -> httpx.Client:
     """A client whose token has these roles."""
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token(*roles)}"}, verify=_TLS)
+    # 30 s: making the OpenAPI document takes 2 s of CPU, which a busy machine does not give at once.
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token(*roles)}"}, verify=_TLS, timeout=30)
 
 
 class DirectControl:
@@ -110,8 +117,35 @@ class DirectControl:
             now = datetime.now(UTC)
             audit.record(connection, time=now, caller=caller, action="cancel execution", resource=resource)
 
+    def rerun_execution(self, execution_id: UUID, *, request_id: str | None = None, caller: str) -> UUID:
+        with self._database.write() as connection:
+            name = history.get_job_execution(connection, execution_id).job_name
+            earlier = starting.find_repeated(connection, name, execution_id=None, request_id=request_id)
+            if earlier is not None:
+                return earlier
+            started = reruns.start_rerun(connection, self._database, execution_id, ids=uuid4, request_id=request_id)
+            now = datetime.now(UTC)
+            resource = f"executions/{started.execution_id}"
+            audit.record(connection, time=now, caller=caller, action="rerun execution", resource=resource)
+            return started.execution_id
+
     def job_deleted(self, job_id: UUID) -> None:
         self.deleted.append(job_id)
+
+
+def _rehearse(members: Sequence[Member]) -> Rehearsed:
+    """Databases that are named by themselves; every server is down."""
+    names = ServerNames(".database.windows.net")
+    down = [NotAsked(what=f"server '{name}'", error="It is down.") for name in servers_to_list(members, names)]
+    return Rehearsed(failures=down) if down else Rehearsed(targets=resolve(members, {}, names))
+
+
+def _try_out(members: Sequence[Member], credential: str | None, seconds: float) -> Tried:
+    """As ``_rehearse``; each database says as whom and how long it was tried."""
+    found = _rehearse(members)
+    check = CheckResult(Check.ALLOWED, Status.OK, 0, f"as {credential}, {seconds:g} s")
+    reports = [TargetReport(target.server_name, target.database_name, (check,)) for target in found.targets]
+    return Tried(targets=reports, failures=found.failures)
 
 
 @dataclass
@@ -204,6 +238,8 @@ def running(directory: Path, *, wrap: Any = None, **changed: str) -> Iterator[Se
         sealer=Sealer(chosen.credential_key),
         check_server=TargetServers.from_settings(chosen).require,
         control=control,
+        rehearse=_rehearse,
+        try_out=_try_out,
     )
     services = services if wrap is None else wrap(services)
     with (

@@ -14,7 +14,10 @@ from elastic_jobs.domain.lifecycle import Lifecycle
 from elastic_jobs.jobdb.execution_tables import target_messages
 from tests.api.support import AGENT, DATABASE_ID, ROOT, SUBSCRIPTION, VERSION, Server, finish, step_body
 
-IDENTITY = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
+IDENTITY = (
+    f"/subscriptions/{SUBSCRIPTION}/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
+    "identity-"
+)
 
 
 def put(server: Server, path: str, body: object, prefix: str = AGENT) -> httpx.Response:
@@ -67,6 +70,7 @@ def identity(*names: str, kind: str = "UserAssigned", **more: Any) -> dict[str, 
         (agent_body(**identity("a", kind="SystemAssigned")), 400, "InvalidIdentityType"),
         (agent_body(**identity("a", tenantId=str(uuid4()))), 400, "InvalidIdentityTenantId"),
         (agent_body(**identity("a/b")), 400, "InvalidResourceId"),
+        (agent_body(**identity("a.b")), 400, "InvalidResourceId"),
         (
             agent_body(
                 identity={"type": "UserAssigned", "userAssignedIdentities": {IDENTITY + "a": {"clientId": "x"}}}
@@ -82,22 +86,23 @@ def test_agents_that_are_refused(server: Server, body: dict[str, Any], status: i
 
 
 def test_changing_an_agent(server: Server) -> None:
-    assert put(server, "", agent_body(sku={"name": "ja800"}, properties={"databaseId": DATABASE_ID.upper()})).json()[
-        "sku"
-    ] == {"name": "JA800", "capacity": 800}
+    answer = put(server, "", agent_body(sku={"name": "ja800"}, properties={"databaseId": DATABASE_ID.upper()}))
+    assert answer.status_code == 202
+    assert server.get("")["sku"] == {"name": "JA800", "capacity": 800}
     assert said(put(server, "", agent_body(location="eastus"))) == (404, "PropertyChangeUnsupported")
     client_id = str(uuid4())
     body = {"identity": {"type": "userassigned", "userAssignedIdentities": {IDENTITY + "a": {"clientId": client_id}}}}
-    answer = server.http.patch(AGENT, params=VERSION, json=body)
-    assert answer.json()["identity"] == {
+    assert server.http.patch(AGENT, params=VERSION, json=body).status_code == 202
+    assert server.get("")["identity"] == {
         "type": "UserAssigned",
         "userAssignedIdentities": {IDENTITY + "a": {"clientId": client_id}},
     }
-    assert server.http.patch(AGENT, params=VERSION, json={"tags": None}).json()["identity"]["type"] == "UserAssigned"
+    assert server.http.patch("/agent", json={"tags": None}).json()["identity"]["type"] == "UserAssigned"
     other = AGENT.replace("agent1", "agent2")
     assert said(server.http.patch(other, params=VERSION, json={})) == (404, "JobAgentNotFound")
     assert server.http.delete(other, params=VERSION).status_code == 204
-    assert server.http.delete(AGENT, params=VERSION).status_code == 200
+    assert server.http.delete(AGENT, params=VERSION).status_code == 202
+    assert server.http.delete(AGENT, params=VERSION).status_code == 204
 
 
 def test_the_short_prefix_needs_a_name_once(server: Server) -> None:

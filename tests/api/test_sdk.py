@@ -90,9 +90,8 @@ def test_agents(sdk: Any) -> None:
     agent = sdk.job_agents.begin_create_or_update(*AT, wanted).result()
     assert (agent.id, agent.name, agent.type) == (AGENT, "agent1", "Microsoft.Sql/servers/jobAgents")
     assert (agent.state, agent.sku.name, agent.sku.capacity, agent.database_id) == ("Ready", "JA200", 200, DATABASE_ID)
-    identity_id = (
-        f"/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
-    )
+    provider = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ManagedIdentity"
+    identity_id = f"{provider}/userAssignedIdentities/identity1"
     update = m.JobAgentUpdate(
         tags={"c": "d"},
         sku=m.Sku(name="JA400"),
@@ -116,6 +115,64 @@ def test_agents(sdk: Any) -> None:
     sdk.job_agents.begin_delete(*AT).result()
     sdk.job_agents.begin_delete(*AT).result()
     assert list(sdk.job_agents.list_by_server("group", "server")) == []
+
+
+def test_private_endpoints(ready: Any) -> None:
+    assert list(ready.job_private_endpoints.list_by_agent(*AT)) == []
+    server = f"/subscriptions/{uuid4()}/resourceGroups/other/providers/Microsoft.Sql/servers/far"
+    wanted = m.JobPrivateEndpoint(target_server_azure_resource_id=server)
+    made = ready.job_private_endpoints.begin_create_or_update(*AT, "pe1", wanted).result()
+    assert (made.id, made.type) == (
+        f"{AGENT}/privateEndpoints/pe1",
+        "Microsoft.Sql/servers/jobAgents/privateEndpoints",
+    )
+    assert made.target_server_azure_resource_id == server
+    assert made.private_endpoint_id.startswith("EJ_")
+    assert made.private_endpoint_id.endswith("_pe1")
+    again = ready.job_private_endpoints.begin_create_or_update(*AT, "PE1", wanted).result()
+    assert (again.name, again.private_endpoint_id) == ("pe1", made.private_endpoint_id)
+    assert ready.job_private_endpoints.get(*AT, "pe1").private_endpoint_id == made.private_endpoint_id
+    assert [found.name for found in ready.job_private_endpoints.list_by_agent(*AT)] == ["pe1"]
+    other = m.JobPrivateEndpoint(target_server_azure_resource_id=server + "2")
+    with pytest.raises(HttpResponseError) as changed:
+        ready.job_private_endpoints.begin_create_or_update(*AT, "pe1", other).result()
+    assert (changed.value.status_code, code_of(changed)) == (400, "PropertyChangeUnsupported")
+    ready.job_private_endpoints.begin_delete(*AT, "pe1").result()
+    ready.job_private_endpoints.begin_delete(*AT, "pe1").result()
+    with pytest.raises(ResourceNotFoundError):
+        ready.job_private_endpoints.get(*AT, "pe1")
+
+
+def test_system_data_says_who_and_when(ready: Any) -> None:
+    ready.jobs.create_or_update(*AT, "job1", m.Job(description="changed"))
+    job = ready.jobs.get(*AT, "job1")
+    assert (job.system_data.created_by, job.system_data.last_modified_by) == ("alice", "alice")
+    assert job.system_data.created_at < job.system_data.last_modified_at
+    made = [
+        ready.job_agents.get(*AT),
+        ready.job_credentials.get(*AT, "runner"),
+        ready.job_target_groups.get(*AT, "group1"),
+        ready.job_steps.get(*AT, "job1", "step1"),
+        *ready.jobs.list_by_agent(*AT),
+        *ready.job_credentials.list_by_agent(*AT),
+        *ready.job_target_groups.list_by_agent(*AT),
+        *ready.job_steps.list_by_job(*AT, "job1"),
+        *ready.job_agents.list_by_server("group", "server"),
+    ]
+    assert {found.system_data.created_by for found in made} == {"alice"}
+
+
+def test_provider_and_capabilities(sdk: Any) -> None:
+    names = {operation.name for operation in sdk.operations.list()}
+    assert "Microsoft.Sql/servers/jobAgents/jobs/write" in names
+    found = sdk.capabilities.list_by_location("West Europe", include="supportedJobAgentVersions")
+    ((version,), status) = (found.supported_job_agent_versions, found.status)
+    objectives = version.supported_editions[0].supported_service_level_objectives
+    assert (status, [each.name for each in objectives]) == ("Available", ["JA100", "JA200", "JA400", "JA800"])
+    assert [each.sku.capacity for each in objectives] == [100, 200, 400, 800]
+    elsewhere = sdk.capabilities.list_by_location("eastus")
+    assert (elsewhere.status, elsewhere.supported_job_agent_versions) == ("Disabled", [])
+    assert "westeurope" in elsewhere.reason
 
 
 def test_credentials(ready: Any) -> None:

@@ -55,7 +55,8 @@ def test_fixed_segments_and_names_are_compared_without_case(server: Server) -> N
         (f"{AGENT}/jobs/job1/versions/7", "ResourceNotFound"),
         (f"{AGENT}/jobs/job1/versions/x", "ResourceNotFound"),
         (f"{AGENT}/jobs/job1/executions/no-guid", "ResourceNotFound"),
-        (f"{AGENT}/privateEndpoints", "ResourceNotFound"),
+        (f"{AGENT}/privateEndpoints/ghost", "ResourceNotFound"),
+        (f"{AGENT}/nonsense", "ResourceNotFound"),
         (f"{ROOT}/jobAccounts/x", "ResourceNotFound"),
     ],
 )

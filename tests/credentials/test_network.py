@@ -178,9 +178,12 @@ def test_who_can_do_without_is_not_held_up(
 def test_one_wish_is_refreshed(book: Book, network: PrivateEndpointNetwork, api: NetworkApi) -> None:
     name = _wish(book, "one", "far1")
     aligner = PrivateEndpoints(book.database, network, lambda: book.edit)
-    assert aligner.refresh("one").status.value == "Pending"
+    aligner.refresh("one")
+    assert network.list() == [], "Looking creates nothing."
+    assert aligner.ensure("one").status.value == "Pending"
     api.decide(name, "Approved", "yes")
-    refreshed = aligner.refresh("one")
+    aligner.refresh("one")
+    refreshed = aligner.ensure("one")
     assert (refreshed.status.value, refreshed.description) == ("Approved", "yes")
     with pytest.raises(NotFoundError):
         aligner.refresh("nobody")

@@ -55,7 +55,7 @@ def test_there_is_a_rule_for_each_thing_that_must_wake_somebody() -> None:
 
 
 def test_every_rule_is_explained() -> None:
-    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     section = page.split("## Alerts", 1)[1].split("\n## ", 1)[0]
     explained = re.findall(r"^\| `([\w-]+)` \| (.+) \| (.+) \|$", section, re.MULTILINE)
     assert [name for name, _, _ in explained] == [rule.name for rule in rules()]
