@@ -14,8 +14,11 @@ from elastic_jobs.agent.rehearsal import Rehearsal
 from elastic_jobs.domain.rehearsal import NotAsked
 from elastic_jobs.domain.targets import Member, ServerNames, resolve
 from elastic_jobs.errors import CredentialError, NotFoundError
+from elastic_jobs.targets.authentication import Login
 from elastic_jobs.targets.connect import Connector
+from elastic_jobs.targets.parallel import in_parallel
 from elastic_jobs.targets.preflight import Preflight, TargetReport
+from elastic_jobs.targets.stop import StopSignal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +69,32 @@ class Trial:
         targets = resolve(members, {}, self._names) if failures else list(found.targets)
         targets += [each.target for each in found.refused]
         try:
-            login = self._logins.login(credential_name)
+            login = self._login(credential_name, max(0.0, until - self._monotonic()))
         except (CredentialError, NotFoundError) as error:
             return Tried(failures=[*failures, NotAsked(what="login of the job", error=str(error))])
         left = max(0.0, until - self._monotonic())
         return Tried(targets=self._preflight.check(targets, login, time_limit_seconds=left), failures=failures)
+
+    def _login(self, credential_name: str | None, seconds: float) -> Login:
+        """The login, within the time that is left: a vault that says nothing keeps its callers for a minute.
+
+        Raises:
+            CredentialError: it cannot be had, or not in time.
+            NotFoundError: the credential was deleted.
+            JobDatabaseUnavailableError: the job database does not answer.
+        """
+        (found,) = in_parallel(
+            [credential_name],
+            self._logins.login,
+            at_most=1,
+            stop=StopSignal(),
+            name="login of a preflight",
+            seconds=seconds,
+        )
+        if found is None:
+            raise CredentialError(
+                "The password did not come within the time limit; check that the key vault answers, or allow more time."
+            )
+        if isinstance(found, Exception):
+            raise found
+        return found

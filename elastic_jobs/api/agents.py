@@ -4,6 +4,7 @@ answer at once."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -18,10 +19,10 @@ from elastic_jobs.api.errors import ApiError
 from elastic_jobs.api.operations import accepted
 from elastic_jobs.api.repeating import RepeatingRoute
 from elastic_jobs.domain.model import Agent, Identity
-from elastic_jobs.errors import InvalidDefinitionError
+from elastic_jobs.errors import CredentialError, InvalidDefinitionError
 from elastic_jobs.jobdb.definitions import agent as agents
 from elastic_jobs.jobdb.definitions.checks import invalid
-from elastic_jobs.jobdb.definitions.credentials import checked_scope
+from elastic_jobs.jobdb.definitions.credentials import StoredCredential, checked_scope, list_stored
 from elastic_jobs.jobdb.definitions.identities import check_identity
 from elastic_jobs.jobdb.operations import OperationKind
 
@@ -85,17 +86,34 @@ def patch_agent(call: Call, body: AgentUpdateBody) -> Json:
 
 @router.delete("", dependencies=[DEFINE])
 def delete_agent(call: Call) -> Response:
-    """Delete the agent with all its definitions and history; 204 when there was none of this name."""
+    """Delete the agent with all its definitions and history, and what it has in a vault and in Azure's network.
+
+    204 when there was none of this name.
+    """
     with call.write() as connection:
         found = agents.find_agent(connection)
         wanted = call.address.agent_name
         if found is None or (wanted is not None and wanted.casefold() != found.name.casefold()):
             return Response(status_code=204)
         _guard_servers(call, found.identity, None)
+        stored = list_stored(connection)
         agents.delete_agent(connection, call.edit)
+        answer = Response(status_code=200)
         if call.address.is_arm:
-            return accepted(call, connection, OperationKind.DROP_AGENT, found.name)
-    return Response(status_code=200)
+            answer = accepted(call, connection, OperationKind.DROP_AGENT, found.name)
+    _forget(call, stored)
+    return answer
+
+
+def _forget(call: Context, stored: Sequence[StoredCredential]) -> None:
+    """Delete what a deleted agent kept outside the job database. What fails is logged where it happens."""
+    for credential in stored:
+        try:
+            call.services.sealer.forget(credential.name, credential.sealed)
+        except CredentialError:
+            break  # a vault that does not answer is not waited for once per credential
+    if call.services.endpoints is not None:
+        call.services.endpoints.try_align()
 
 
 def _save(

@@ -10,6 +10,7 @@ from uuid import uuid4
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -134,7 +135,8 @@ def lazy_app(services: Callable[[], Services]) -> ASGIApp:
             await _lifespan(receive, send)
             return
         try:
-            ready = app()
+            # In a thread: a job database that has to wake up takes a minute, and the event loop is everybody's.
+            ready = built[0] if built else await run_in_threadpool(app)
         except Exception as error:
             answer = to_answer(error, str(uuid4()))
             await Json(answer.body, answer.status, dict(answer.headers))(scope, receive, send)

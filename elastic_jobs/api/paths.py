@@ -93,7 +93,7 @@ def _decoded(segment: str) -> str:
     except UnicodeDecodeError:
         # Two different ones would become the same name.
         raise ApiError(
-            400, "InvalidParameterValue", "A segment of the path is not percent-encoded UTF-8; encode names in UTF-8."
+            404, "ResourceNotFound", "The path names nothing, because it is not percent-encoded UTF-8; encode names so."
         ) from None
 
 
@@ -101,7 +101,7 @@ def route_path(raw_path: str) -> str:
     """The path by which a request is routed, from the path as it was sent (percent-encoded, without the query).
 
     Raises:
-        ApiError: 400, it is not UTF-8.
+        ApiError: 404, it is not UTF-8.
     """
     segments = raw_path.split("/")[1:]
     if len(segments) > 1 and segments[-1] == "":

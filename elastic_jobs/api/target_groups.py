@@ -104,6 +104,9 @@ def get_user_setup(call: Call, target_group_name: Segment, wanted: Annotated[Wan
     ``failures``: servers that could not be asked which databases they have, mostly because the scripts for their
     ``master`` have not been run yet; run those and ask again. Not part of Azure's API.
     """
+    if wanted.output is not None:
+        # Nobody shall be asked to make a login with the credential's password on a server of somebody else.
+        call.services.check_server(wanted.output.server_name)
     with call.read() as connection:
         agent = call.agent(connection)
         group = target_groups.get_group(connection, target_group_name)

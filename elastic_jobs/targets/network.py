@@ -14,6 +14,8 @@ from elastic_jobs.targets.connect import Connector
 from elastic_jobs.targets.tls_probe import NotEncryptedError, handshake, trusting
 
 CONNECT_TIMEOUT_SECONDS = 5.0
+HANDSHAKE_TIMEOUT_SECONDS = 10.0
+"""For the whole of it: a server that sends a byte now and then must not keep a thread for hours."""
 _DEFAULT_PORT = 1433
 
 
@@ -131,7 +133,7 @@ class _Way:
         assert self._connection is not None  # noqa: S101  # made by the check before
         context = trusting(self._connector.trusts_any_certificate)
         try:
-            handshake(self._connection, self._certificate_name, context)
+            handshake(self._connection, self._certificate_name, context, seconds=HANDSHAKE_TIMEOUT_SECONDS)
         except ssl.SSLCertVerificationError as error:
             raise _Failed(
                 f"The certificate of server '{self._server}' could not be verified: {error.verify_message}. Check that"

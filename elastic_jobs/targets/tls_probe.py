@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import time
 
 _PRELOGIN, _END_OF_MESSAGE = 0x12, 0x01
 _HEADER = struct.Struct(">BBHHBB")
@@ -34,16 +35,54 @@ def trusting(any_certificate: bool) -> ssl.SSLContext:
     return context
 
 
-def handshake(connection: socket.socket, host_name: str, context: ssl.SSLContext) -> None:
+class _Line:
+    """A connection that is over at a certain moment, however slowly the other side goes on sending bytes."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection, self._until = connection, time.monotonic() + seconds
+
+    def send(self, data: bytes) -> None:
+        self._wait_no_longer()
+        head = _HEADER.pack(_PRELOGIN, _END_OF_MESSAGE, _HEADER.size + len(data), 0, 1, 0)
+        self._connection.sendall(head + data)
+
+    def receive(self) -> bytes:
+        """The contents of the next packet."""
+        _, _, length, _, _, _ = _HEADER.unpack(self._exactly(_HEADER.size))
+        if not _HEADER.size < length <= _MAXIMUM_PACKET:
+            raise NotEncryptedError("What answers is no SQL server.")
+        return self._exactly(length - _HEADER.size)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            self._wait_no_longer()
+            part = self._connection.recv(count - len(data))
+            if not part:
+                raise ConnectionResetError("The server closed the connection.")
+            data += part
+        return data
+
+    def _wait_no_longer(self) -> None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("The handshake took too long.")
+        self._connection.settimeout(left)
+
+
+def handshake(connection: socket.socket, host_name: str, context: ssl.SSLContext, *, seconds: float) -> None:
     """Agree on encryption and go through the TLS handshake on a fresh connection.
+
+    seconds: for all of it.
 
     Raises:
         ssl.SSLError: the certificate is not trusted, or not this host's.
         NotEncryptedError: what answers is no SQL server, or does not encrypt.
-        OSError: the connection was lost or the socket's timeout is over.
+        OSError: the connection was lost or the time is over.
     """
-    _send(connection, _prelogin())
-    if _encryption(_receive(connection)) not in _ENCRYPTING:
+    line = _Line(connection, seconds)
+    line.send(_prelogin())
+    if _encryption(line.receive()) not in _ENCRYPTING:
         raise NotEncryptedError("The server does not encrypt.")
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_hostname=host_name)
@@ -52,8 +91,8 @@ def handshake(connection: socket.socket, host_name: str, context: ssl.SSLContext
             tls.do_handshake()
             return
         except ssl.SSLWantReadError:
-            _send(connection, outgoing.read())
-            incoming.write(_receive(connection))
+            line.send(outgoing.read())
+            incoming.write(line.receive())
 
 
 def _prelogin() -> bytes:
@@ -81,25 +120,3 @@ def _encryption(reply: bytes) -> int | None:
             return int(reply[offset])
         position += 5
     return None
-
-
-def _send(connection: socket.socket, data: bytes) -> None:
-    connection.sendall(_HEADER.pack(_PRELOGIN, _END_OF_MESSAGE, _HEADER.size + len(data), 0, 1, 0) + data)
-
-
-def _receive(connection: socket.socket) -> bytes:
-    """The contents of the next packet."""
-    _, _, length, _, _, _ = _HEADER.unpack(_exactly(connection, _HEADER.size))
-    if not _HEADER.size < length <= _MAXIMUM_PACKET:
-        raise NotEncryptedError("What answers is no SQL server.")
-    return _exactly(connection, length - _HEADER.size)
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = connection.recv(count - len(data))
-        if not part:
-            raise ConnectionResetError("The server closed the connection.")
-        data += part
-    return data

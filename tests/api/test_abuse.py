@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from elastic_jobs.agent.trial import Tried
-from elastic_jobs.api.app import create_app
+from elastic_jobs.api.app import create_app, lazy_app
 from elastic_jobs.api.bodies import TargetGroupBody
 from elastic_jobs.api.errors import ApiError
 from elastic_jobs.api.limits import PLACES_EACH, PLACES_TOGETHER, Places
@@ -22,6 +24,7 @@ from elastic_jobs.api.paths import route_path
 from elastic_jobs.api.services import Services
 from elastic_jobs.domain.rehearsal import Rehearsed
 from elastic_jobs.domain.targets import Member
+from elastic_jobs.errors import SettingsError
 from tests.api.support import ALL_ROLES, Server, http_client, running, token
 
 _WAITING = ("resolve", "preflight")
@@ -146,8 +149,8 @@ def test_paths_that_are_no_utf8_name_nothing(server: Server) -> None:
     server.agent()
     for method in ("GET", "PUT"):
         answer = server.http.request(method, "/agent/jobs/%FF")
-        assert answer.status_code == 400
-        assert answer.json()["error"]["code"] == "InvalidParameterValue"
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "ResourceNotFound"
         assert "UTF-8" in answer.json()["error"]["message"]
 
 
@@ -171,3 +174,30 @@ def test_a_local_subject_is_fit_for_the_audit_trail(server: Server, subject: str
         answer = client.put("/agent/jobs/j", json={}, headers=headers)
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "InvalidAuthenticationToken"
+
+
+def test_a_deployment_that_is_slow_to_start_leaves_the_event_loop_to_others() -> None:
+    asked, release = threading.Event(), threading.Event()
+    sent: list[Message] = []
+
+    def services() -> Services:
+        asked.set()
+        if not release.wait(10):
+            raise RuntimeError("The event loop stood still.")
+        raise SettingsError("JOB_DATABASE_URL is wrong.")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def scenario() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/health", "headers": []}
+        request = asyncio.ensure_future(lazy_app(services)(scope, receive, send))
+        await asyncio.to_thread(asked.wait, 30)
+        release.set()
+        await request
+
+    asyncio.run(scenario())
+    assert sent[0]["status"] == 503

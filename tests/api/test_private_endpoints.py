@@ -146,6 +146,12 @@ def test_a_deletion_that_azure_refuses_is_made_up_for_by_the_next_one_and_by_no_
     assert scene.network.names() == []
 
 
+def test_they_go_with_the_agent(scene: Scene) -> None:
+    scene.put()
+    assert scene.server.http.delete("/agent").status_code == 200
+    assert scene.network.names() == []
+
+
 def test_the_state_is_not_noted_by_hand_where_azure_tells_it(scene: Scene) -> None:
     scene.put()
     answer = scene.server.http.put(f"{P}/connection", json={"status": "Approved"})

@@ -8,18 +8,21 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from azure.core.credentials import AccessToken
 
 from elastic_jobs.agent.logins import Logins
 from elastic_jobs.agent.rehearsal import Rehearsal
 from elastic_jobs.agent.trial import Trial
 from elastic_jobs.api.services import Services
+from elastic_jobs.credentials.key_vault import KeyVaultSafe, make_client
 from elastic_jobs.domain.script import split
-from elastic_jobs.domain.targets import ServerNames
+from elastic_jobs.domain.targets import Member, ServerNames, TargetType
 from elastic_jobs.jobdb.tables import metadata
 from elastic_jobs.targets.authentication import ManagedIdentityTokens, PasswordLogin
 from elastic_jobs.targets.connect import ConnectOptions, Connector
@@ -222,6 +225,27 @@ def test_a_password_that_cannot_be_opened_is_a_failure_with_its_reason(estate: E
     assert "cannot be opened" in failure["error"]
 
 
+class AppIdentity:
+    def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
+        del scopes, kwargs
+        return AccessToken("a token", int(time.time()) + 3600)
+
+
+def test_a_silent_vault_does_not_outlast_the_time(estate: Estate) -> None:
+    clock = estate.server.services.clock
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = make_client(f"https://127.0.0.1:{silent.getsockname()[1]}", AppIdentity(), retry_total=0)
+        safe = KeyVaultSafe(client, clock, prefix="p", keep=timedelta(minutes=5))
+        logins = Logins(estate.server.database, safe, ManagedIdentityTokens(clock))
+        member = Member(target_type=TargetType.SQL_DATABASE, server_name="server1", database_name="one")
+        began = time.monotonic()
+        found = Trial(estate.connector, logins).run([member], "runner", 1)
+        assert time.monotonic() - began < 5
+    (failure,) = found.failures
+    assert failure.what == "login of the job"
+    assert "did not come within the time limit" in failure.error
+
+
 def test_the_scripts_for_a_group_run_and_let_the_agent_in(estate: Estate) -> None:
     """What the setup answers is run as it says, and then a preflight as that user succeeds."""
     estate.group(named("one"), named("two"))
@@ -297,6 +321,8 @@ def test_the_output_has_its_rights_too(estate: Estate) -> None:
         ({"outputServer": "server1"}, "InvalidParameterValue"),
         ({"outputServer": "server1", "outputDatabase": "d" * 129}, "InvalidParameterValue"),
         ({"outputServer": "server1", "outputDatabase": "d", "outputSchema": "a\nb"}, "InvalidParameterValue"),
+        ({"outputServer": "elsewhere.example", "outputDatabase": "d"}, "ElasticJobsOperationFailed"),
+        ({"outputServer": "server1;x", "outputDatabase": "d"}, "ElasticJobsOperationFailed"),
         ({"credential": ""}, "ElasticJobsOperationFailed"),
         ({"credential": "ghost"}, "ElasticJobsOperationFailed"),
         ({"credential": "/subscriptions/x"}, "InvalidResourceId"),

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from azure.keyvault.secrets import SecretClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elastic_jobs.api.services import Services
 from elastic_jobs.credentials.key_vault import MARK, KeyVaultSafe, make_client, secret_name
+from elastic_jobs.credentials.safes import MixedSafe
 from elastic_jobs.errors import CredentialError
 from local.azure.key_vault import KeyVault
 from local.sqlserver.certificates import CertificateFiles
+from tests.api.support import AGENT, VERSION, running
 from tests.credentials.conftest import PREFIX, AppIdentity, HandClock, until
 
 NAME = secret_name(PREFIX, "runner")
@@ -226,6 +231,30 @@ def test_forgetting_what_is_gone_already_is_no_error(safe: KeyVaultSafe, vault: 
     safe.forget("runner", b"\x01sealed in the job database")
     assert ("DELETE", f"/secrets/{NAME}") in vault.asked
     assert len(vault.asked) == 1
+
+
+def test_deleting_the_agent_deletes_its_secrets(
+    safe: KeyVaultSafe, vault: KeyVault, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def with_vault(services: Services) -> Services:
+        return replace(services, sealer=MixedSafe(sealer=None, vault=safe, into_vault=True))
+
+    with running(tmp_path, wrap=with_vault) as server:
+        for prefix in ("/agent", AGENT):
+            server.agent()
+            for name in ("runner", "reader"):
+                server.put(f"/credentials/{name}", {"properties": {"username": "u", "password": f"P-{name}"}})
+            assert len(vault.names()) == 2
+            assert server.http.delete(prefix, params=VERSION).is_success
+            assert vault.names() == []
+        # The agent is gone whether the vault answers or not, and it is asked once, not once per credential.
+        server.agent()
+        for name in ("runner", "reader"):
+            server.put(f"/credentials/{name}", {"properties": {"username": "u", "password": f"P-{name}"}})
+        vault.forbidden.add("delete")
+        assert server.http.delete("/agent").status_code == 200
+        assert server.http.get("/agent").status_code == 404
+        assert caplog.text.count("cannot be deleted: the vault forbids it") == 1
 
 
 def test_without_the_right_to_recover_the_sentence_says_so(safe: KeyVaultSafe, vault: KeyVault) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, event, select
 from sqlalchemy.exc import IntegrityError
 
 from elastic_jobs.domain.lifecycle import Lifecycle
@@ -211,6 +212,28 @@ def test_a_run_whose_history_is_being_removed_is_refused(engine: Engine) -> None
         rerun(engine, old)
 
 
+def test_history_that_is_removed_while_the_list_is_made_is_noticed(engine: Engine) -> None:
+    engine.define()
+    old = first_run(engine, databases(3), {"db1": Outcome.FAILED})
+
+    def purge(_: Connection, cursor: Any, statement: str, *__: object) -> None:
+        # As a purge that commits between two statements of the rerun; it does not wait for the lock of the run.
+        if "rerun_targets" in statement and statement.startswith("INSERT"):
+            cursor.execute(f"DELETE FROM {table} WHERE database_name = 'db1'")  # ours
+
+    dialect = engine.database.engine.dialect
+    is_sqlite = dialect.name == "sqlite"
+    table = target_executions.name if is_sqlite else dialect.identifier_preparer.format_table(target_executions)
+    event.listen(engine.database.engine, "before_cursor_execute", purge)
+    try:
+        with pytest.raises(InvalidDefinitionError, match="part of the history"):
+            rerun(engine, old)
+    finally:
+        event.remove(engine.database.engine, "before_cursor_execute", purge)
+    with engine.database.read() as connection:
+        assert connection.execute(select(job_executions.c.id)).scalars().all() == [old]
+
+
 def test_a_deleted_job_is_not_run_again(engine: Engine, clock: ManualClock) -> None:
     engine.define()
     old = first_run(engine, databases(1), {"db0": Outcome.FAILED})
@@ -234,6 +257,24 @@ def test_two_at_once_start_one(engine: Engine) -> None:
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(attempt, range(4)))
     assert sorted(answers) == ["refused", "refused", "refused", "started"]
+
+
+def test_the_same_request_twice_at_once_is_answered_with_one_run(engine: Engine) -> None:
+    engine.define()
+    old = first_run(engine, databases(1), {"db0": Outcome.FAILED})
+
+    def attempt(_: int) -> Started:
+        try:
+            return rerun(engine, old, "one")
+        except IntegrityError:  # asked again by whoever calls
+            return rerun(engine, old, "one")
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(attempt, range(4)))
+    assert len({answer.execution_id for answer in answers}) == 1
+    assert sum(answer.step_execution_id is not None for answer in answers) == 1
+    with pytest.raises(InvalidDefinitionError, match="was run again already"):
+        rerun(engine, old, "two")
 
 
 def test_the_list_goes_with_the_history_of_its_run(engine: Engine, clock: ManualClock) -> None:

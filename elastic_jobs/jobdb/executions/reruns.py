@@ -35,6 +35,8 @@ def start_rerun(
 ) -> Started:
     """Start a new run of the same version on the targets that did not succeed in a finished run.
 
+    The same request twice at once starts one run: the second is answered with it, and has no step to wake up.
+
     Raises:
         NotFoundError: there is no such run, or its job was deleted.
         ConflictError: the run has not ended.
@@ -45,7 +47,13 @@ def start_rerun(
     old = connection.execute(select(job_executions).where(_RUN.id == job_execution_id)).one_or_none()
     if old is None:
         raise NotFoundError("execution", str(job_execution_id))
-    _refuse_unfit(connection, old)
+    if old.is_active:
+        raise ConflictError(
+            f"The execution '{old.id}' has not ended; wait for its end or cancel it, then rerun what did not succeed."
+        )
+    other = connection.execute(select(job_executions).where(_RUN.rerun_of == old.id)).one_or_none()
+    if other is not None:
+        return _repeated(old, other, request_id)
     # Keeps the job from being deleted until the run is committed.
     kept = update(jobs).where(jobs.c.id == old.job_id, jobs.c.delete_time.is_(None)).values(version=jobs.c.version)
     if not changed(connection, kept):
@@ -70,6 +78,8 @@ def start_rerun(
             ["job_execution_id", "step_id", "server_name", "database_name"], _undone(old.id, execution_id)
         )
     )
+    # Only now: history is removed without the lock, and what is whole here was whole when the list was read.
+    _refuse_incomplete(connection, old)
     first = insert_next_step(
         connection, database, execution_id, job_id=old.job_id, job_version=old.job_version, after=0, ids=ids
     )
@@ -100,17 +110,17 @@ def allowed(
     return [target for target in targets if target.key in undone]
 
 
-def _refuse_unfit(connection: Connection, old: Row[Any]) -> None:
-    if old.is_active:
-        raise ConflictError(
-            f"The execution '{old.id}' has not ended; wait for its end or cancel it, then rerun what did not succeed."
-        )
-    other = connection.execute(select(_RUN.id).where(_RUN.rerun_of == old.id)).scalar()
-    if other is not None:
+def _repeated(old: Row[Any], other: Row[Any], request_id: str | None) -> Started:
+    """The rerun that there is: the answer to the request that made it, and to no other."""
+    if request_id is None or other.request_id != request_id:
         raise InvalidDefinitionError(
-            f"The execution '{old.id}' was run again already, as execution '{other}'; "
+            f"The execution '{old.id}' was run again already, as execution '{other.id}'; "
             "rerun that one for what is still not done."
         )
+    return Started(execution_id=other.id, step_execution_id=None)
+
+
+def _refuse_incomplete(connection: Connection, old: Row[Any]) -> None:
     planned = connection.execute(
         select(func.sum(_STEP.planned_targets)).where(_STEP.job_execution_id == old.id)
     ).scalar()
