@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,29 @@ def test_no_statement_reads_all_executions(filled: Filled, name: str) -> None:
         assert any("ix_job_executions_active" in step for step in steps), steps
     if name.startswith("runs"):
         assert not [step for step in steps if "TEMP B-TREE FOR ORDER BY" in step and "active" not in name]
+
+
+def _steps_of(file: Path, query: str) -> tuple[int, int]:
+    """How many rows a query finds, and how many instructions SQLite's machine needs for it."""
+    connection, steps = sqlite3.connect(file), itertools.count()
+    try:
+        connection.set_progress_handler(lambda: next(steps) and 0, 1)
+        found = len(connection.execute(query).fetchall())
+    finally:
+        connection.close()
+    return found, next(steps)
+
+
+def test_the_view_of_executions_finds_what_is_active_without_the_history(tmp_path: Path) -> None:
+    files = [tmp_path / "short.db", tmp_path / "long.db"]
+    for file, targets in zip(files, (200, 2000), strict=True):
+        fill(file, targets).database.dispose()
+    active = "SELECT * FROM jobs_job_executions WHERE is_active = 1"
+    (found, few), (also, many) = (_steps_of(file, active) for file in files)
+    assert found == also == 402, "a run, its step, its targets"
+    assert few == many
+    ended = "SELECT * FROM jobs_job_executions WHERE is_active = 0"
+    assert _steps_of(files[1], ended)[1] > 3 * _steps_of(files[0], ended)[1], "the counting counts"
 
 
 def test_the_measurement_runs_and_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

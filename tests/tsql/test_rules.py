@@ -9,7 +9,6 @@ from sqlalchemy import insert, select
 
 from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
-from elastic_jobs.jobdb.definitions import deployment
 from elastic_jobs.jobdb.tables import audit_entries
 from elastic_jobs.jobdb.tsql_tables import wake_endpoint
 from local.real_server import RealServer
@@ -206,30 +205,6 @@ def test_an_agent_with_an_identity_takes_no_credentials(face: Face, server_hand:
     )
     face.run("EXEC jobs.sp_add_jobstep 'j', @command = 'x', @target_group_name = 'g'")
     assert face.value("SELECT credential_name FROM jobs.jobsteps") is None
-
-
-def test_servers_outside_the_list_that_the_app_wrote_down_are_refused(face: Face, server_database: JobDatabase) -> None:
-    face.run("EXEC jobs.sp_add_target_group 'g'")
-    add = (
-        "EXEC jobs.sp_add_target_group_member 'g', @target_type = 'SqlDatabase', @database_name = 'd', @server_name = "
-    )
-    assert deployment.publish(
-        server_database, server_suffix=".sql.example", allowed_servers=["one.sql.example", "*.db.example"]
-    )
-    assert not deployment.publish(
-        server_database, server_suffix=".sql.example", allowed_servers=["*.db.example", "one.sql.example"]
-    )
-    for allowed in ("'One'", "'x.db.example'", "'tcp:y.DB.example,1433'"):
-        face.run(add + allowed)
-    for refused in ("'two'", "'db.example'", "'a.b.db.example'", "'ne.sql.example'"):
-        assert "is not on the list of allowed target servers" in face.refused(add + refused)
-    face.run(add + "'two', @membership_type = 'Exclude'")
-    for wrong in ("'a b'", "'-x'", "'10.0.0.1'", "'x..y'"):
-        assert (
-            "is no server name; write the name of the logical server, for example server1.sql.example."
-            in face.refused(add + wrong)
-        )
-    assert "is named with a port other than 1433" in face.refused(add + "'one,1444'")
 
 
 def test_arguments_by_position(face: Face) -> None:

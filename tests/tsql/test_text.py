@@ -96,9 +96,18 @@ def test_every_level_of_executions_has_the_same_columns() -> None:
     wanted = [data_type for _, data_type in contract.VIEWS["job_executions"]]
     aliases = {"e": "job_executions", "j": "jobs", "s": "step_executions", "t": "target_executions", "d": "job_steps"}
     levels = expressions(sql)
-    assert len(levels) == 3
+    assert len(levels) == 6, "what is active and what has ended, on three levels"
     for level in levels:
         assert [type_of(expression, aliases) for expression in level] == wanted
+
+
+def test_each_part_of_the_executions_says_by_a_constant_whether_it_is_active() -> None:
+    """What a query for is_active = 1 needs to leave the history alone, on every engine."""
+    parts = without_comments(install.source("views", "job_executions")).split("UNION ALL")
+    said = [re.findall(r"CAST\((\d) AS bit\)|WHERE (\w)\.is_active = (\d) AND", part) for part in parts]
+    assert [(bits[0][0], bits[1][1], bits[1][2]) for bits in said] == [
+        (active, level, active) for level in "est" for active in "10"
+    ]
 
 
 @pytest.mark.parametrize("procedure", contract.PROCEDURES)

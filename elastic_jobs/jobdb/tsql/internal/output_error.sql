@@ -25,6 +25,8 @@ BEGIN
         CASE WHEN @output_resource_group_name IS NOT NULL
             THEN jobs_internal.text_error(N'resource group name of the output', @output_resource_group_name) END,
         jobs_internal.server_error(@output_server_name),
-        jobs_internal.credential_error(@output_credential_name, CONCAT(N'output of the step ''', @step_name, N''''))
+        jobs_internal.credential_error(@output_credential_name, CONCAT(N'output of the step ''', @step_name, N'''')),
+        jobs_internal.scope_error(
+            @output_credential_name, @output_server_name, CONCAT(N'output of the step ''', @step_name, N''''))
     );
 END

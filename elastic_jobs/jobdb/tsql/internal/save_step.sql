@@ -46,6 +46,18 @@ BEGIN
         SET @error = CONCAT(N'Cannot reference the target group ''', @target_group_name, N''', because it does not exist.');
     IF @error IS NULL
         SET @error = jobs_internal.credential_error(@credential_name, CONCAT(N'step ''', @name, N''''));
+    -- What a shard map leads to is known at run time only.
+    IF @error IS NULL
+        SELECT TOP (1) @error = f.error
+        FROM (
+            SELECT
+                m.position AS position,
+                jobs_internal.scope_error(@credential_name, m.server_name, CONCAT(N'step ''', @name, N'''')) AS error
+            FROM jobs_internal.target_group_members AS m
+            WHERE m.target_group_id = @group_id AND m.membership_type = N'Include'
+        ) AS f
+        WHERE f.error IS NOT NULL
+        ORDER BY f.position;
     IF @error IS NULL AND @has_output = 1
         SET @error = jobs_internal.output_error(
             @name, @output_server_name, @output_database_name, @output_schema_name, @output_table_name,

@@ -45,8 +45,7 @@ BEGIN
     IF @bad = 1
         RETURN CONCAT(N'''', LEFT(@name, 253), N''' is no server name; write the name of the logical server, for'
             + N' example server1', COALESCE(@suffix, N'.database.windows.net'), N'.');
-    IF @allowed IS NOT NULL AND CHARINDEX(CONCAT(N',', @host, N','), @allowed) = 0
-        AND CHARINDEX(CONCAT(N',*', SUBSTRING(@host, CHARINDEX(N'.', @host), 512), N','), @allowed) = 0
+    IF @allowed IS NOT NULL AND jobs_internal.is_listed(@host, @allowed) = 0
         RETURN CONCAT(N'Server ''', @host, N''' is not on the list of allowed target servers, so no credential is sent'
             + N' to it. Add it to the setting ALLOWED_TARGET_SERVERS.');
     RETURN NULL;

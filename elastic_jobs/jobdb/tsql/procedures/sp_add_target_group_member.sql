@@ -61,6 +61,8 @@ BEGIN
             SET @error = jobs_internal.server_error(@server_name);
         IF @error IS NULL
             SET @error = jobs_internal.credential_error(@refresh_credential_name, @needed_for);
+        IF @error IS NULL AND @membership = N'Include'
+            SET @error = jobs_internal.scope_error(@refresh_credential_name, @server_name, CONCAT(N'member ', @member));
         IF @error IS NULL AND EXISTS (
             SELECT m.id
             FROM jobs_internal.target_group_members AS m
@@ -72,6 +74,20 @@ BEGIN
         )
             SET @error = CONCAT(N'The target group ''', @name, N''' has the member ', @member, N' (', @membership,
                 N') twice; leave one out.');
+        -- The steps that run on the group will send their credentials there, too.
+        IF @error IS NULL AND @membership = N'Include'
+            SELECT TOP (1) @error = u.error
+            FROM (
+                SELECT
+                    j.name AS job_name, s.step_id AS step_id,
+                    jobs_internal.scope_error(s.credential_name, @server_name,
+                        CONCAT(N'step ''', s.name, N''' of job ''', j.name, N'''')) AS error
+                FROM jobs_internal.jobs AS j
+                JOIN jobs_internal.job_steps AS s ON s.job_id = j.id AND s.job_version = j.version
+                WHERE s.target_group_id = @group_id AND j.delete_time IS NULL
+            ) AS u
+            WHERE u.error IS NOT NULL
+            ORDER BY u.job_name, u.step_id;
         IF @error IS NOT NULL
             THROW 50000, @error, 1;
         SELECT @refresh_credential_name = c.name FROM jobs_internal.credentials AS c WHERE c.name = @refresh_credential_name;
