@@ -64,9 +64,8 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock, self.ids = SystemClock(), new_id
-        self.database = JobDatabase(
-            settings.job_database_url, close_unused_after=UNUSED_CONNECTIONS if settings.idle_rest else None
-        )
+        unused = UNUSED_CONNECTIONS if settings.idle_rest else None
+        self.database = JobDatabase(settings.job_database_url, close_unused_after=unused)
         schema.check(self.database)
         self.safe = make_safe(settings, self.clock)
         self.servers = TargetServers.from_settings(settings)
@@ -78,7 +77,11 @@ class Runtime:
         telemetry = Telemetry()
         flow = Flow(self.database, self.outbox, self.ids, telemetry)
         registry = Registry(
-            self.database,
+            # With a connection of its own: the heartbeat must not stand in line behind the workers whose claims it
+            # renews. On SQLite all writers stand in the one line that there is.
+            self.database
+            if self.database.is_sqlite
+            else JobDatabase(settings.job_database_url, pool_size=1, close_unused_after=unused),
             Holder(instance=self.ids(), lease=settings.lease),
             monotonic=time.monotonic,
             heartbeat_seconds=settings.heartbeat.total_seconds(),
