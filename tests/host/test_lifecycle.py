@@ -36,9 +36,18 @@ def test_a_supervisor_killed_leaves_no_process_and_frees_the_port(host: HostFold
         os.kill(running.process.pid, signal.SIGKILL)
         wait_for(lambda: all(is_gone(pid) for pid in pids), "the end of the workers", deadline=3)
         port = int(running.url.rpartition(":")[2])
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A test of another process may hold this number for a moment, for a connection of its own.
+        wait_for(lambda: _can_be_bound(port), f"port {port}", deadline=30)
+
+
+def _can_be_bound(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
             probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def test_a_killed_worker_is_replaced_and_the_port_stays_open(host: HostFolder) -> None:
