@@ -1,8 +1,8 @@
 """Secrets planted as canaries: the whole product runs jobs that fail in every way, and then nothing holds a canary.
 
-Looked through: every file that the stack wrote (logs, the job database with its journal, the queues' storage) and every
-answer of the API, for each secret as UTF-8, as UTF-16 and in base64. Left out are the files that are there to hold
-secrets: keys, settings, the emulator's configuration.
+Looked through: every file that the stack wrote (logs, the job database with its journal, the queues' storage), every
+answer of the API and every telemetry item that a collector received, for each secret as UTF-8, as UTF-16 and in base64.
+Left out are the files that are there to hold secrets: keys, settings, the emulator's configuration.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from local.stack import TARGET_SERVER, Stack, StackOptions
 from tests.credentials.conftest import IDENTITY, VAULT_TOKEN
 from tests.credentials.test_network import SUBNET
 from tests.e2e.support import Bench
+from tests.telemetry.collector import Collector, collecting
 
 STORES = ("sealed", "keyvault")
 HELD_ON_PURPOSE = {"keys.json", "settings.json", "emulator.json", "server.key"}
@@ -56,6 +57,7 @@ class Scene:
     endpoint: IdentityEndpoint
     vault: KeyVault
     network: NetworkApi
+    collector: Collector
     planted: dict[str, str]
     answers: list[str] = field(default_factory=list)
 
@@ -78,7 +80,7 @@ def scene(store: str, tmp_path: Path) -> Iterator[Scene]:
     folder = tmp_path / "stack"
     tls = write_certificates(tmp_path / "tls", [], datetime.now(UTC))
     endpoint = IdentityEndpoint(IDENTITY, APP_IDENTITY)
-    with endpoint, KeyVault(tls) as vault, NetworkApi(tls) as network:
+    with endpoint, KeyVault(tls) as vault, NetworkApi(tls) as network, collecting() as collector:
         options = StackOptions(
             folder=folder,
             workers=1,
@@ -91,6 +93,10 @@ def scene(store: str, tmp_path: Path) -> Iterator[Scene]:
                 "PRIVATE_ENDPOINT_SUBNET_ID": SUBNET,
                 "REQUESTS_CA_BUNDLE": str(tls.ca),
                 "TICK_SCHEDULE": "*/1 * * * * *",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+                "OTEL_METRIC_EXPORT_INTERVAL": "500",
+                "OTEL_BSP_SCHEDULE_DELAY": "200",
+                "OTEL_BLRP_SCHEDULE_DELAY": "200",
             },
         )
         with Stack(options) as stack:
@@ -107,7 +113,7 @@ def scene(store: str, tmp_path: Path) -> Iterator[Scene]:
                 "credential key": stack.keys["CREDENTIAL_KEY"],
                 "identity header": endpoint.header,
             }
-            scene = Scene(bench, folder, endpoint, vault, network, planted)
+            scene = Scene(bench, folder, endpoint, vault, network, collector, planted)
             bench.api._http.event_hooks["response"].append(scene.hear)
             yield scene
             bench.close()
@@ -217,6 +223,10 @@ def _found(scene: Scene) -> list[str]:
     assert any(name.startswith("jobs.db") for name in texts)
     assert any(name.endswith(".log") and texts[name] for name in texts)
     assert any("azurite" in name for name in texts)
+    assert scene.collector.spans
+    assert scene.collector.logs
+    assert scene.collector.series
+    texts["telemetry"] = b"".join(scene.collector.raw)
     texts["answers of the API"] = "\n".join(scene.answers).encode()
     tokens = {f"token {number}": token for number, (token, _) in enumerate(scene.endpoint.issued)}
     return [
