@@ -124,7 +124,7 @@ def test_the_gauges_and_the_tick_tell_of_the_agent_itself(bench: Bench, collecto
     slots = ("elastic_jobs_slots_used", "elastic_jobs_slots_free")
     # The tick before the agent was created had no slots to tell of.
     wait_for(lambda: sum(collector.total(name) for name in slots) == 100, 30)
-    assert collector.total("elastic_jobs_oldest_wait") == 0
+    wait_for(lambda: collector.total("elastic_jobs_oldest_wait") == 0, 30)
     job = bench.job("SELECT 1", bench.member("database1"))
     bench.ended(job, bench.start(job))
     wait_for(lambda: collector.total("elastic_jobs_queue_wait") >= 1, 20)
