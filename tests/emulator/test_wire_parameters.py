@@ -77,14 +77,11 @@ def test_null_is_described_first_and_arrives_as_null(wire: Wire) -> None:
     assert wire.first.executed[0][1][0].type.name == "nvarchar"
 
 
-def test_an_engine_may_tell_the_types_of_parameters(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    def describe_parameters(_: FakeSession, statement: str, names: Sequence[str]) -> list[SqlType]:
-        assert (statement, list(names)) == (STATEMENT, ["@P1"])
-        return [SqlType("varbinary", length=16)]
-
-    monkeypatch.setattr(FakeSession, "describe_parameters", describe_parameters, raising=False)
+def test_an_engine_may_tell_the_types_of_parameters(wire: Wire) -> None:
+    wire.first.describes(SqlType("varbinary", length=16))
     wire.first.on(STATEMENT, [Done(1)])
     wire.connect().execute("insert into t values (?)", None)
+    assert wire.first.described == [(STATEMENT, ["@P1"])]
     assert wire.first.executed[0][1][0].type.name == "varbinary"
 
 
@@ -131,9 +128,9 @@ finally:
     ],
     ids=lambda item: str(item)[:30],
 )  # fmt: skip
-def test_fast_executemany(wire: Wire, monkeypatch: pytest.MonkeyPatch, declared: SqlType, values: list[object]) -> None:
+def test_fast_executemany(wire: Wire, declared: SqlType, values: list[object]) -> None:
     """Rows arrive typed as sp_describe_undeclared_parameters said."""
-    monkeypatch.setattr(FakeSession, "describe_parameters", lambda *_: [declared], raising=False)
+    wire.first.describes(declared)
     wire.first.on(STATEMENT, [Done(1)])
     child = fast_executemany(wire, values)
     assert child.returncode == 0, child.stderr

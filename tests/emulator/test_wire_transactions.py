@@ -6,7 +6,7 @@ import pyodbc
 import pytest
 
 from local.sqlserver.contract import Done, Event, SqlError
-from tests.emulator.wire_fake import FakeSession, Wire, message, select_one, until
+from tests.emulator.wire_fake import FakeSession, ResettingSession, Wire, message, select_one, until
 
 
 def kinds(wire: Wire) -> list[str]:
@@ -105,13 +105,12 @@ def test_reset_gives_a_session_as_new(wire: Wire) -> None:
     assert len(wire.first.sessions) == 2
 
 
-def test_reset_uses_the_session_s_own_when_it_has_one(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    resets: list[int] = []
-    monkeypatch.setattr(FakeSession, "reset", lambda session: resets.append(session.spid), raising=False)
+def test_reset_uses_the_session_s_own_when_it_has_one(wire: Wire) -> None:
+    wire.first.session_type = ResettingSession
     connection = wire.connect()
     connection.set_attr(116, 1)
     assert select_one(connection) == 1
-    assert resets == [wire.first.sessions[0].spid]
+    assert wire.first.resets == [wire.first.sessions[0].spid]
     assert len(wire.first.sessions) == 1
 
 

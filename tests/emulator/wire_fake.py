@@ -89,20 +89,47 @@ class FakeSession:
         self.closed = True
 
 
+# Classes of their own: whether a class satisfies a runtime protocol is cached per class, so a method
+# that is patched in for one test would be believed, or missed, by another.
+@dataclass
+class ResettingSession(FakeSession):
+    """An engine that resets its own sessions."""
+
+    def reset(self) -> None:
+        self.server.resets.append(self.spid)
+
+
+@dataclass
+class DescribingSession(FakeSession):
+    """An engine that knows the types of its parameters."""
+
+    def describe_parameters(self, statement: str, names: Sequence[str]) -> Sequence[SqlType]:
+        self.server.described.append((statement, list(names)))
+        return self.server.parameter_types
+
+
 class FakeServer:
-    """scripts: what a statement answers, by its exact text."""
+    """scripts: what a statement answers, by its exact text. session_type: what the engine can do besides."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.scripts: dict[str, Script] = {}
         self.executed: list[tuple[str, tuple[Parameter, ...]]] = []
         self.sessions: list[FakeSession] = []
+        self.session_type: type[FakeSession] = FakeSession
+        self.resets: list[int] = []
+        self.parameter_types: list[SqlType] = []
+        self.described: list[tuple[str, list[str]]] = []
         self._spids = itertools.count(51)
         self.on("select 1", one(1, SqlType("int")))
 
     def on(self, statement: str, script: Script | list[Event]) -> str:
         self.scripts[statement] = script if callable(script) else lambda *_: script
         return statement
+
+    def describes(self, *types: SqlType) -> None:
+        """From now on sessions tell these types of parameters."""
+        self.session_type, self.parameter_types = DescribingSession, list(types)
 
     def login(self, user: str, password: str, database: str) -> FakeSession:
         if (user, password) != (USER, PASSWORD):
@@ -117,7 +144,7 @@ class FakeServer:
     def _open(self, user: str, database: str) -> FakeSession:
         if database == "missing":
             raise SqlError(4060, 11, f'Cannot open database "{database}" requested by the login. The login failed.')
-        session = FakeSession(self, next(self._spids), database or "master", user)
+        session = self.session_type(self, next(self._spids), database or "master", user)
         self.sessions.append(session)
         return session
 
