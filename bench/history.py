@@ -28,8 +28,9 @@ from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.jobdb import history, schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
-from elastic_jobs.jobdb.executions import claims, outcomes, purging
+from elastic_jobs.jobdb.executions import claims, purging
 from elastic_jobs.jobdb.executions.due import find_duties
+from elastic_jobs.jobdb.executions.recording import Ending, record_all
 from elastic_jobs.jobdb.history import ExecutionFilter, Page
 from elastic_jobs.jobdb.tables import agent, job_steps, jobs
 
@@ -184,7 +185,8 @@ class Worker:
             raise AssertionError(f"The target {target} could not be claimed.")
         result = AttemptResult(outcome=Outcome.SUCCEEDED, message="It succeeded.")
         with self._database.write() as connection:
-            outcomes.record(connection, self._database, claim, result, RetryPolicy())
+            ending = Ending(claim=claim, result=result, policy=RetryPolicy(), max_parallelism=None, claimant=None)
+            record_all(connection, self._database, [ending])
 
 
 def _list(filled: Filled, filters: ExecutionFilter, page: Page, *, of_job: bool = False) -> None:

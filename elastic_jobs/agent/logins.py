@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+
 from elastic_jobs.credentials.safes import PasswordSafe
 from elastic_jobs.credentials.store import StoredCredentials
 from elastic_jobs.errors import CredentialError
@@ -9,6 +13,9 @@ from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.agent import find_agent
 from elastic_jobs.jobdb.definitions.credentials import StoredCredential, find_stored
 from elastic_jobs.targets.authentication import Login, TokenLogin, TokenSource
+
+KEPT_SECONDS = 1.0
+"""How old an answer may be: a hundred targets that begin within a second are reached as the same login."""
 
 
 class Logins:
@@ -18,9 +25,32 @@ class Logins:
     whoever connects asks it (``Connector.connect``).
     """
 
-    def __init__(self, database: JobDatabase, safe: PasswordSafe, tokens: TokenSource) -> None:
-        self._database, self._tokens = database, tokens
+    def __init__(
+        self,
+        database: JobDatabase,
+        safe: PasswordSafe,
+        tokens: TokenSource,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._tokens, self._monotonic = database, tokens, monotonic
+        self._lock = threading.Lock()
+        self._kept: dict[str | None, tuple[float, Login]] = {}
         self._store = StoredCredentials(self._find, safe)
+
+    def recent(self, credential_name: str | None) -> Login:
+        """As ``login``, but what was found for the same name within ``KEPT_SECONDS`` is found again without asking.
+
+        Where many targets follow each other; what changed a moment ago may reach some of them a moment later.
+        """
+        now = self._monotonic()
+        with self._lock:
+            until, login = self._kept.get(credential_name, (now, None))
+        if login is None or now >= until:
+            login = self.login(credential_name)
+            with self._lock:
+                self._kept[credential_name] = (now + KEPT_SECONDS, login)
+        return login
 
     def login(self, credential_name: str | None, server: str | None = None) -> Login:
         """The login to use where a definition names this credential (None: none named).

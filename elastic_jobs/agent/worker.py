@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.logins import Logins
 from elastic_jobs.agent.outbox import Outbox
+from elastic_jobs.agent.recorder import Recorder
 from elastic_jobs.agent.registry import Registry, TooLateError
 from elastic_jobs.agent.telling import step_context
 from elastic_jobs.domain.lifecycle import Level
@@ -29,6 +30,7 @@ from elastic_jobs.errors import ElasticJobsError, JobDatabaseUnavailableError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.executions import claims, outcomes, slots
 from elastic_jobs.jobdb.executions.claims import Claimant, TargetClaim
+from elastic_jobs.jobdb.executions.recording import Ending
 from elastic_jobs.jobdb.executions.work import StepRun, load_step_run
 from elastic_jobs.targets.attempt import Attempt, TargetTask
 from elastic_jobs.targets.connect import Connector
@@ -73,6 +75,7 @@ class TargetWorker:
         self._database, self._connector, self._logins = database, connector, logins
         self._registry, self._outbox, self._flow, self._ids = registry, outbox, flow, ids
         self._monotonic, self._pause, self._telemetry = monotonic, pause, telemetry
+        self._recorder = Recorder(database, monotonic=monotonic)
         # Everything about a step in a run is frozen, and a step over thousands of targets asks thousands of times.
         self._step_run = lru_cache(maxsize=256)(self._load_step_run)
 
@@ -141,14 +144,14 @@ class TargetWorker:
             TargetTask(
                 server_name=claim.server_name,
                 database_name=claim.database_name,
-                login=self._logins.login(definition.credential_name),
+                login=self._logins.recent(definition.credential_name),
                 batches=batches,
                 lock_resource=f"elastic_jobs:{claim.step_uid}",
                 internal_execution_id=claim.target_execution_id,
                 timeout_seconds=definition.timeout_seconds,
                 output=None
                 if output is None
-                else OutputTask(output=output, login=self._logins.login(output.credential_name)),
+                else OutputTask(output=output, login=self._logins.recent(output.credential_name)),
             ),
         )
 
@@ -205,23 +208,19 @@ class TargetWorker:
         Also the monotonic time from which the lease of the following claim counts.
         """
         definition = run.step.definition
-        began, unsure = self._monotonic(), False
+        ending = Ending(
+            claim=claim,
+            result=result,
+            policy=definition.retry,
+            max_parallelism=definition.max_parallelism,
+            claimant=claimant,
+        )
+        began = self._monotonic()
         while True:
-            asked_at = self._monotonic()
             try:
-                with self._database.write() as connection:
-                    recorded = outcomes.record(
-                        connection,
-                        self._database,
-                        claim,
-                        result,
-                        definition.retry,
-                        max_parallelism=definition.max_parallelism,
-                        claimant=claimant,
-                    )
-                    if recorded is None and unsure and claimant is not None:
-                        recorded, asked_at = outcomes.find_recorded(connection, claim, claimant), began
-                return recorded, asked_at
+                answer = self._recorder.record(ending)
+                # What an earlier try had claimed counts from then.
+                return answer.recorded, began if ending.unsure else answer.asked_at
             except JobDatabaseUnavailableError as error:
                 if self._monotonic() >= began + RECORD_PATIENCE.total_seconds():
                     _log.error(
@@ -230,9 +229,9 @@ class TargetWorker:
                         error,
                         extra={"action": "outcome_lost", "target": str(claim.target_execution_id)},
                     )
-                    return None, asked_at
+                    return None, began
                 self._pause(_RECORD_RETRY_SECONDS)
-                unsure = True
+                ending = replace(ending, unsure=True)
 
     def _load_step_run(self, step_execution_id: UUID) -> StepRun | None:
         with self._database.read() as connection:

@@ -10,11 +10,11 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, event, literal, text
 from sqlalchemy.engine import make_url
@@ -84,6 +84,7 @@ class JobDatabase:
             close_unused({self.engine, self.reader}, close_unused_after)
         self._clock = clock
         self._pause, self._fraction = pause, fraction
+        self._statements: dict[object, Any] = {}
         self._writing = self.engine.execution_options(writer=True) if self.is_sqlite else self.engine
         # SQLite has one writer. Threads of this process wait for it here; only processes meet SQLite's busy wait.
         self._writer: AbstractContextManager[object] = threading.Lock() if self.is_sqlite else nullcontext()
@@ -93,6 +94,18 @@ class JobDatabase:
         if self._clock is not None:
             return literal(self._clock.now() + offset, UtcDateTime)
         return DatabaseNow(offset)
+
+    def statement(self, make: Callable[..., _T], *arguments: Hashable) -> _T:
+        """``make(self, *arguments)``, kept: to build a statement costs more than SQLite needs to execute it.
+
+        make: a function of a module. With a clock of a test, whose present is part of the statement, it is made anew.
+        """
+        if self._clock is not None:
+            return make(self, *arguments)
+        key = (make, arguments)
+        if key not in self._statements:
+            self._statements[key] = make(self, *arguments)
+        return cast("_T", self._statements[key])
 
     def lock(self, connection: Connection, resource: str) -> None:
         """Keep every other transaction that asks for ``resource`` waiting until this one ends.

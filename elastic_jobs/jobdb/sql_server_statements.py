@@ -2,8 +2,8 @@
 
 A parameter that is None has no type. The driver would ask the server for it, with another round trip and another
 compilation, each time; so NULL is written into the statement. Texts are declared with one length, or each length
-would get a plan of its own. Many rows go as one JSON document in one statement: row by row, 10,000 targets would be
-10,000 round trips under the lock of the slots.
+would get a plan of its own. Many new rows go as one JSON document in one statement: row by row, 10,000 targets would be
+10,000 round trips under the lock of the slots. Changes of many rows, a handful at a time, go one by one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHORT_TEXT = 4000
 def listen(engine: Engine) -> None:
     """Send the statements of this engine so. Its dialect must neither set input sizes nor join rows itself."""
     event.listen(engine, "do_execute", _execute)
-    event.listen(engine, "do_executemany", _insert_many)
+    event.listen(engine, "do_executemany", _execute_many)
 
 
 def _execute(cursor: Any, statement: str, parameters: Sequence[Any], context: Any) -> bool:
@@ -56,10 +56,16 @@ def _size(value: Any, driver: Any) -> tuple[int, int, int] | None:
     return (driver.SQL_WVARCHAR, _SHORT_TEXT if characters <= _SHORT_TEXT else 0, 0)
 
 
-def _insert_many(cursor: Any, statement: str, parameters: Sequence[Sequence[Any]], context: Any) -> bool:
-    del statement
-    if not context.isinsert:
-        return False
+def _execute_many(cursor: Any, statement: str, parameters: Sequence[Sequence[Any]], context: Any) -> bool:
+    if context.isinsert:
+        _insert_many(cursor, parameters, context)
+    else:
+        for row in parameters:
+            _execute(cursor, statement, row, context)
+    return True
+
+
+def _insert_many(cursor: Any, parameters: Sequence[Sequence[Any]], context: Any) -> None:
     compiled = context.compiled
     table = compiled.statement.table
     names = [column.name for column in (table.c[key] for key in compiled.positiontup)]
@@ -76,7 +82,6 @@ def _insert_many(cursor: Any, statement: str, parameters: Sequence[Sequence[Any]
         f"INSERT INTO {into} SELECT {columns} FROM OPENJSON(?) WITH ({types})",  # noqa: S608  # names of our own tables
         (document,),
     )
-    return True
 
 
 def _json_type(column: Any, dialect: Any) -> str:

@@ -15,9 +15,9 @@ from elastic_jobs.agent.control import Control
 from elastic_jobs.agent.flow import Flow
 from elastic_jobs.agent.scheduler import Scheduler
 from elastic_jobs.jobdb.database import JobDatabase
-from tests.jobdb.conftest import Engine, ManualClock, clock, database, engine, job_databases
+from tests.jobdb.conftest import Engine, ManualClock, clock, database, engine, job_databases, only_sqlite
 
-__all__ = ["clock", "database", "engine", "job_databases"]
+__all__ = ["clock", "database", "engine", "job_databases", "only_sqlite"]
 
 
 class KeepingOutbox:

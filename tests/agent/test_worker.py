@@ -32,7 +32,7 @@ class SomeLogins:
     def __init__(self) -> None:
         self.away = False
 
-    def login(self, credential_name: str | None) -> Login:
+    def recent(self, credential_name: str | None) -> Login:
         del credential_name
         if self.away:
             raise JobDatabaseUnavailableError("The job database does not answer.")
@@ -153,14 +153,14 @@ def test_a_script_is_not_begun_when_the_lease_is_over(
     """Looking up the login took longer than the lease, because the job database hung."""
     engine.define()
     _, dispatched = engine.planned(databases(1))
-    login = logins.login
+    login = logins.recent
 
     def slow(name: str | None) -> Login:
         seconds.now += 40
         engine.clock.move(seconds=40)
         return login(name)
 
-    monkeypatch.setattr(logins, "login", slow)
+    monkeypatch.setattr(logins, "recent", slow)
     worker.handle(dispatched[0])
     assert QuickAttempt.begun == 0
 

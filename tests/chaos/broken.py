@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, func, select, update
 
@@ -27,7 +28,7 @@ from elastic_jobs.domain.outcome import AttemptResult, Outcome
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import step_executions, target_executions
-from elastic_jobs.jobdb.executions import outcomes, slots
+from elastic_jobs.jobdb.executions import outcomes, recording, slots
 from elastic_jobs.jobdb.executions.claims import TargetClaim
 from elastic_jobs.jobdb.executions.common import YES, into
 from tests.chaos.points import replace
@@ -82,7 +83,16 @@ def _claim_without_token() -> None:
             lifecycle=move.to, retry_after=move.retry_after, handed_on=slots.hand_over(connection, database)
         )
 
+    def record_successes(
+        connection: Connection, database: JobDatabase, endings: Sequence[recording.Ending]
+    ) -> dict[UUID, outcomes.Recorded | None]:
+        return {
+            ending.claim.token: record(connection, database, ending.claim, ending.result, ending.policy)
+            for ending in endings
+        }
+
     replace(outcomes, "record", lambda _: record)
+    replace(recording, "_record_successes", lambda _: record_successes)
 
 
 def _count_then_insert() -> None:

@@ -38,7 +38,7 @@ from elastic_jobs.agent.outbox import StorageOutbox
 from elastic_jobs.agent.worker import TargetWorker
 from elastic_jobs.errors import JobDatabaseUnavailableError
 from elastic_jobs.jobdb.database import JobDatabase
-from elastic_jobs.jobdb.executions import advancing, outcomes, planning, repairs
+from elastic_jobs.jobdb.executions import advancing, outcomes, planning, recording, repairs
 from elastic_jobs.targets.attempt import Attempt
 from tests.chaos.control import ANSWER_LOST, Control
 
@@ -65,11 +65,11 @@ def install(control: Control) -> None:
     points.after(TargetWorker, "_claim", "after_claim")
     points.within(Attempt, "_run_script", "during_script")
     points.after(Attempt, "run", "after_script")
-    points.after(outcomes, "record", "in_record")
+    points.after(recording, "record_all", "in_record", when=any)
     points.after(TargetWorker, "_record", "after_record")
     points.after(TargetWorker, "_work", "before_next")
     points.before(StepExpander, "_expand", "step_claimed")
-    points.after(advancing, "advance", "in_advance", always=True)
+    points.after(advancing, "advance", "in_advance", when=lambda _: True)
     points.before(StorageOutbox, "wake_steps", "advanced")
     points.after(repairs, "expire_claims", "in_expire")
     points.before(Flow, "fill_slots", "claims_taken_back")
@@ -115,14 +115,14 @@ class _Points:
 
         replace(owner, name, make)
 
-    def after(self, owner: Any, name: str, point: str, *, always: bool = False) -> None:
-        """Only when something came of it, unless ``always``."""
+    def after(self, owner: Any, name: str, point: str, *, when: Callable[[Any], bool] = bool) -> None:
+        """Only when something came of it; ``when`` tells by the answer."""
 
         def make(original: _Any) -> _Any:
             @wraps(original)
             def wrapper(*args: Any, **kwargs: Any) -> Any:
                 answer = original(*args, **kwargs)
-                if answer or always:
+                if when(answer):
                     self._reach(point)
                 return answer
 

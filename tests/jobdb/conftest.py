@@ -20,6 +20,7 @@ from elastic_jobs.jobdb.executions import advancing, canceling, claims, outcomes
 from elastic_jobs.jobdb.executions.claims import Claimant, Holder, StepClaim, TargetClaim
 from elastic_jobs.jobdb.tables import agent, job_steps, jobs
 from tests.jobdb.places import Places, places
+from tests.jobdb.record import record
 
 
 class ManualClock:
@@ -158,7 +159,7 @@ class Engine:
     ) -> outcomes.Recorded | None:
         result = AttemptResult(outcome=outcome, message=f"It {outcome}.")
         with self.database.write() as connection:
-            return outcomes.record(
+            return record(
                 connection,
                 self.database,
                 claim,

@@ -35,8 +35,9 @@ from elastic_jobs.domain.outcome import AttemptResult, CapturedMessage, MessageK
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import target_executions
-from elastic_jobs.jobdb.executions import claims, outcomes, slots
+from elastic_jobs.jobdb.executions import claims, slots
 from sqlalchemy import select
+from tests.jobdb.record import record
 
 database = JobDatabase(sys.argv[1])
 holder = claims.Holder(instance=uuid4(), lease=timedelta(seconds=30))
@@ -61,7 +62,7 @@ while True:
             claimant = claims.Claimant(token=uuid4(), holder=holder)
             with database.write() as connection:
                 result = AttemptResult(outcome=outcome, message="m", messages=said)
-                recorded = outcomes.record(
+                recorded = record(
                     connection, database, claim, result, policy, max_parallelism=3, claimant=claimant
                 )
             claim = None if recorded is None else recorded.following

@@ -25,9 +25,10 @@ from elastic_jobs.domain.outcome import AttemptResult, Outcome
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.errors import ElasticJobsError
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
-from elastic_jobs.jobdb.executions import advancing, canceling, claims, outcomes, planning, purging, repairs, starting
+from elastic_jobs.jobdb.executions import advancing, canceling, claims, planning, purging, repairs, starting
 from elastic_jobs.jobdb.tables import jobs
 from tests.jobdb.conftest import Engine, databases
+from tests.jobdb.record import record
 
 # Played on one connection of SQLite, where every interleaving can be chosen. On SQL Server the threads and processes of
 # test_attack_crashes meet each other as it happens.
@@ -214,7 +215,7 @@ def test_a_retry_that_begins_to_wait_while_lost_messages_are_sought_keeps_its_de
         assert claim is not None
         result = AttemptResult(outcome=Outcome.FAILED, message="It failed.")
         policy = RetryPolicy(attempts=3, initial_interval_seconds=60)
-        assert outcomes.record(connection, engine.database, claim, result, policy) is not None
+        assert record(connection, engine.database, claim, result, policy) is not None
 
     with engine.database.write() as connection, meanwhile(connection, "UPDATE target_executions", 1, fail):
         repairs.unsent(connection, engine.database, Level.TARGET)
@@ -295,13 +296,13 @@ def test_a_lease_that_is_renewed_while_lost_claims_are_sought_is_kept(engine: En
         assert repairs.expire_claims(connection, engine.database, Level.TARGET) == []
     engine.clock.move(seconds=31)
 
-    def record(connection: Connection) -> None:
+    def end(connection: Connection) -> None:
         token = connection.execute(select(target_executions.c.claim_token)).scalar_one()
         claim = claims._target_claim(connection.execute(select(target_executions)).one(), token)
         result = AttemptResult(outcome=Outcome.SUCCEEDED, message="It succeeded.")
-        assert outcomes.record(connection, engine.database, claim, result, RetryPolicy()) is not None
+        assert record(connection, engine.database, claim, result, RetryPolicy()) is not None
 
-    with engine.database.write() as connection, meanwhile(connection, "UPDATE target_executions", 1, record):
+    with engine.database.write() as connection, meanwhile(connection, "UPDATE target_executions", 1, end):
         assert repairs.expire_claims(connection, engine.database, Level.TARGET) == []
     assert engine.target_states(execution) == {"db0": "Succeeded"}
 

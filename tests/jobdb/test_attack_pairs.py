@@ -13,8 +13,9 @@ from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.outcome import AttemptResult, Outcome
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
-from elastic_jobs.jobdb.executions import advancing, canceling, claims, outcomes, planning, repairs, slots
+from elastic_jobs.jobdb.executions import advancing, canceling, claims, planning, repairs, slots
 from tests.jobdb.conftest import Engine, databases
+from tests.jobdb.record import record
 from tests.jobdb.test_attack_interleavings import meanwhile
 
 CAPACITY, LIMIT = 3, 2
@@ -40,9 +41,7 @@ class Situation:
         result = AttemptResult(outcome=outcome, message="x")
         policy = RetryPolicy(attempts=1, initial_interval_seconds=60)
         claimant = claims.Claimant(token=uuid4(), holder=self.engine.holder) if go_on else None
-        return outcomes.record(
-            connection, self.database, self.running, result, policy, max_parallelism=LIMIT, claimant=claimant
-        )
+        return record(connection, self.database, self.running, result, policy, max_parallelism=LIMIT, claimant=claimant)
 
     def plan(self, connection: Connection) -> object:
         targets = databases(3, pool="p1", prefix="new")

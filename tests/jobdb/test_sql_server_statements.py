@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pyodbc
 import pytest
-from sqlalchemy import create_engine, event, insert, update
+from sqlalchemy import bindparam, create_engine, event, insert, update
 
 from elastic_jobs.jobdb.execution_tables import target_executions, target_messages
 from elastic_jobs.jobdb.sql_server_statements import listen, with_literal_nulls
@@ -142,3 +142,17 @@ def test_instants_travel_in_many_rows_with_all_their_digits(send: Any) -> None:
     statement, (document,) = send(insert(target_executions), [row, row])
     assert "create_time DATETIME2(7) '$[" in statement
     assert "2026-11-23T12:00:00.000001" in json.loads(document)[0]
+
+
+def test_changes_of_many_rows_go_one_by_one_without_untyped_parameters(send: Any, line: Line) -> None:
+    own = target_executions.c
+    statement = (
+        update(target_executions)
+        .where(own.id == bindparam("target"))
+        .values(last_message=bindparam("said"), error_number=bindparam("number"))
+    )
+    one, other = uuid4(), uuid4()
+    send(statement, [{"target": one, "said": "a", "number": None}, {"target": other, "said": None, "number": 5}])
+    first, second = line.used.sent[-2:]
+    assert ("error_number=NULL" in first[0], "last_message=NULL" in second[0]) == (True, True)
+    assert [len(parameters) for _, parameters in (first, second)] == [2, 2]

@@ -13,8 +13,9 @@ from elastic_jobs.domain.targets import TargetDatabase
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions import steps
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions
-from elastic_jobs.jobdb.executions import advancing, claims, outcomes, planning, repairs
+from elastic_jobs.jobdb.executions import advancing, claims, planning, repairs
 from elastic_jobs.jobdb.executions.claims import Holder
+from tests.jobdb.record import record
 
 HOLDER = Holder(instance=UUID(int=1), lease=timedelta(seconds=30))
 TARGETS = [
@@ -68,4 +69,4 @@ def _attempt(database: JobDatabase, target: UUID, outcome: Outcome) -> None:
         assert claim is not None
         said = CapturedMessage(kind=MessageKind.MESSAGE, batch=1, text="It said Ä.")
         result = AttemptResult(outcome=outcome, message=f"It {outcome}.", messages=(said,))
-        assert outcomes.record(connection, database, claim, result, NO_RETRIES) is not None
+        assert record(connection, database, claim, result, NO_RETRIES) is not None

@@ -35,6 +35,8 @@ class Logins:
         del credential_name, server
         return self._login
 
+    recent = login
+
 
 class Agent:
     """Expander and worker over a real job database; messages are handed over by the test, in time."""

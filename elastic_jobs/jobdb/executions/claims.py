@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Table, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, func, or_, select, update
 
 from elastic_jobs.domain.lifecycle import Level, Lifecycle
 from elastic_jobs.jobdb.database import JobDatabase
@@ -125,6 +125,41 @@ def claim_target(
     return None if row is None else _target_claim(row, token)
 
 
+def claim_targets(
+    connection: Connection, database: JobDatabase, wanted: Sequence[tuple[UUID, Claimant]]
+) -> dict[UUID, TargetClaim]:
+    """Claim some targets that hold slots, each for its claimant; the claims that were had, by token.
+
+    The claimants are of one holder.
+    """
+    if not wanted:
+        return {}
+    instance = wanted[0][1].holder.instance
+    connection.execute(
+        database.statement(_claim_of_many, wanted[0][1].holder.lease),
+        [{"wanted": target, "new_token": claimant.token, "new_holder": instance} for target, claimant in wanted],
+    )
+    tokens = [claimant.token for _, claimant in wanted]
+    rows = connection.execute(database.statement(_claimed_with), {"tokens": tokens})
+    return {row.claim_token: _target_claim(row, row.claim_token) for row in rows}
+
+
+def _claim_of_many(database: JobDatabase, lease: timedelta) -> Any:
+    table = target_executions
+    holder = Holder(instance=bindparam("new_holder"), lease=lease)  # type: ignore[arg-type]  # its place in a statement
+    return (
+        _claim(table, database, bindparam("new_token"), holder)
+        .where(table.c.id == bindparam("wanted"))
+        .where(table.c.dispatch_time.is_not(None))
+    )
+
+
+def _claimed_with(_: JobDatabase) -> Any:
+    table = target_executions
+    columns = (table.c[name] for name in _CLAIM_COLUMNS)
+    return select(table.c.claim_token, *columns).where(table.c.claim_token.in_(bindparam("tokens", expanding=True)))
+
+
 def find_target_claim(connection: Connection, token: UUID) -> TargetClaim | None:
     """The target that is claimed with this token; None when no claim stands under it."""
     table = target_executions
@@ -166,10 +201,11 @@ def _target_claim(row: Row[Any], token: UUID) -> TargetClaim:
     )
 
 
-def _claim(table: Table, database: JobDatabase, token: UUID, holder: Holder) -> Any:
+def _claim(table: Table, database: JobDatabase, token: UUID | BindParameter[UUID], holder: Holder) -> Any:
     return (
         update(table)
-        .where(table.c.lifecycle.in_(WAITING), table.c.cancel_requested == NO)
+        # Not IN: its list is filled in at execution, which statements for many rows do not allow.
+        .where(or_(*(table.c.lifecycle == state for state in WAITING)), table.c.cancel_requested == NO)
         .values(
             **into(database, Lifecycle.IN_PROGRESS),
             claim_token=token,

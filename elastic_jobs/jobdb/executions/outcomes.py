@@ -3,7 +3,7 @@ claim, all in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -77,7 +77,7 @@ def record(
         move = _Move(Lifecycle.CANCELED, f"Canceled. The last attempt: {result.message}")
         if not _apply(connection, database, claim, result, move, limited=limited):
             return None
-    _keep_messages(connection, claim, result.messages)
+    keep_messages(connection, [(claim, result.messages)])
     slots.pass_admission(connection, database, claim.step_uid, claim.elastic_pool_name)
     handed_on = slots.hand_over(connection, database)
     following = None
@@ -155,21 +155,21 @@ def _move_columns(database: JobDatabase, move: _Move) -> dict[str, Any]:
     }
 
 
-def _keep_messages(connection: Connection, claim: TargetClaim, messages: Sequence[CapturedMessage]) -> None:
-    if messages:
-        connection.execute(
-            insert(target_messages),
-            [
-                {
-                    "target_execution_id": claim.target_execution_id,
-                    "attempt": claim.attempt,
-                    "ordinal": ordinal,
-                    "batch": message.batch,
-                    "kind": message.kind.value,
-                    "number": message.number,
-                    "row_count": message.row_count,
-                    "text": message.text,
-                }
-                for ordinal, message in enumerate(messages, start=1)
-            ],
-        )
+def keep_messages(connection: Connection, said: Iterable[tuple[TargetClaim, Sequence[CapturedMessage]]]) -> None:
+    """Keep what was said during some attempts."""
+    rows = [
+        {
+            "target_execution_id": claim.target_execution_id,
+            "attempt": claim.attempt,
+            "ordinal": ordinal,
+            "batch": message.batch,
+            "kind": message.kind.value,
+            "number": message.number,
+            "row_count": message.row_count,
+            "text": message.text,
+        }
+        for claim, messages in said
+        for ordinal, message in enumerate(messages, start=1)
+    ]
+    if rows:
+        connection.execute(insert(target_messages), rows)

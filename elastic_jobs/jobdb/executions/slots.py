@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, Update, and_, bindparam, func, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from elastic_jobs.jobdb.database import JobDatabase
@@ -28,6 +28,10 @@ _T = target_executions.c
 _CHUNK = 500  # ids in one IN list; SQL Server takes 2,100 parameters
 
 
+_USED = select(func.count()).select_from(target_executions).where(_T.dispatch_time.is_not(None)).scalar_subquery()
+_FREE = select(func.coalesce(select(func.max(agent.c.capacity)).scalar_subquery(), 0) - _USED)
+
+
 def lock_slots(connection: Connection, database: JobDatabase) -> None:
     """The lock under which slots and admissions are counted."""
     database.lock(connection, "slots")
@@ -35,9 +39,7 @@ def lock_slots(connection: Connection, database: JobDatabase) -> None:
 
 def free_slots(connection: Connection) -> int:
     """Slots that the agent's capacity leaves free; 0 without an agent, negative after its capacity was reduced."""
-    capacity = func.coalesce(select(func.max(agent.c.capacity)).scalar_subquery(), 0)
-    used = select(func.count()).select_from(target_executions).where(_T.dispatch_time.is_not(None)).scalar_subquery()
-    return int(connection.execute(select(capacity - used)).scalar_one())
+    return int(connection.execute(_FREE).scalar_one())
 
 
 def take(connection: Connection, database: JobDatabase) -> list[UUID]:
@@ -65,9 +67,14 @@ def hand_over(connection: Connection, database: JobDatabase) -> UUID | None:
 
     None when nobody waits, or when the agent's capacity was reduced below what is in use: the slot is then gone.
     """
-    if free_slots(connection) < 1:
-        return None
-    return next(iter(_dispatch(connection, database, 1)), None)
+    return next(iter(hand_over_many(connection, database, 1)), None)
+
+
+def hand_over_many(connection: Connection, database: JobDatabase, count: int) -> list[UUID]:
+    """Pass so many slots that this transaction just freed to the next waiting targets, in order; see ``hand_over``."""
+    if count < 1:
+        return []
+    return _dispatch(connection, database, min(count, free_slots(connection)))
 
 
 def current_turn(connection: Connection) -> int:
@@ -89,19 +96,30 @@ _READY = (
 def _dispatch(connection: Connection, database: JobDatabase, count: int) -> list[UUID]:
     if count < 1:
         return []
-    due_retry = (
+    first = [database.statement(_first_ready, count), database.statement(_first_due_again, count)]
+    rows = [row for query in first for row in connection.execute(query)]
+    ids = [row.id for row in sorted(rows, key=lambda row: row.turn)[:count]]
+    for start in range(0, len(ids), _CHUNK):
+        connection.execute(database.statement(_dispatch_all), {"ids": ids[start : start + _CHUNK]})
+    return ids
+
+
+def _first_ready(_: JobDatabase, count: int) -> Select[Any]:
+    return _in_order(*_READY).limit(count)
+
+
+def _first_due_again(database: JobDatabase, count: int) -> Select[Any]:
+    """Retries whose delay is over."""
+    return _in_order(
         _T.next_attempt_start_time <= database.now(),
         _T.is_active == YES,
         _T.admitted == YES,
         _T.dispatch_time.is_(None),
-    )
-    rows = [*_first(connection, count, *_READY), *_first(connection, count, *due_retry)]
-    ids = [row.id for row in sorted(rows, key=lambda row: row.turn)[:count]]
-    for start in range(0, len(ids), _CHUNK):
-        connection.execute(
-            update(target_executions).where(_T.id.in_(ids[start : start + _CHUNK])).values(**_dispatched(database))
-        )
-    return ids
+    ).limit(count)
+
+
+def _dispatch_all(database: JobDatabase) -> Update:
+    return update(target_executions).where(_T.id.in_(bindparam("ids", expanding=True))).values(**_dispatched(database))
 
 
 def _dispatched(database: JobDatabase) -> dict[str, Any]:
@@ -109,10 +127,13 @@ def _dispatched(database: JobDatabase) -> dict[str, Any]:
 
 
 def _first(connection: Connection, count: int, *conditions: Any) -> list[Row[Any]]:
-    query: Select[Any] = select(_T.id, _T.turn).where(*conditions).order_by(_T.turn, _T.id).limit(count)
+    return list(connection.execute(_in_order(*conditions).limit(count)))
+
+
+def _in_order(*conditions: Any) -> Select[Any]:
+    query: Select[Any] = select(_T.id, _T.turn).where(*conditions).order_by(_T.turn, _T.id)
     # Two workers that hand over at once take different targets instead of waiting for each other.
-    query = query.with_hint(target_executions, "WITH (UPDLOCK, READPAST, ROWLOCK)", "mssql")
-    return list(connection.execute(query))
+    return query.with_hint(target_executions, "WITH (UPDLOCK, READPAST, ROWLOCK)", "mssql")
 
 
 def pass_admission(connection: Connection, database: JobDatabase, step_uid: UUID, pool: str | None) -> None:

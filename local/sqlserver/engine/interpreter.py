@@ -175,7 +175,7 @@ class Interpreter:
         self, expression: nodes.Expr, owner: nodes.Statement, frame: Frame, target: SqlType | None = None
     ) -> Any:
         """The stored value of an expression, as the target type if one is given."""
-        if isinstance(expression, nodes.Literal) and (target is None or expression.type == target):
+        if isinstance(expression, nodes.Literal) and (target is None or _holds(target, expression)):
             return expression.value
         return statements.scalar(self.session, expression, owner, frame, target)
 
@@ -358,3 +358,12 @@ def _locate(error: SqlError, line: int, frame: Frame) -> None:
     """Give an error the line and the procedure of the statement that failed."""
     error.line = line if error.line <= 1 else error.line
     error.located, error.frame, error.procedure = True, frame, frame.procedure  # type: ignore[attr-defined]
+
+
+def _holds(target: SqlType, literal: nodes.Literal) -> bool:
+    """Whether the literal is a value of the target type as it is written."""
+    if literal.type == target:
+        return True
+    text = literal.value
+    fits = isinstance(text, str) and literal.type.name == target.name == "nvarchar"
+    return fits and target.length is not None and len(str(text).encode("utf-16-le")) <= 2 * target.length
