@@ -19,7 +19,7 @@ from elastic_jobs.agent.telling import step_context
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.outcome import StopReason
 from elastic_jobs.domain.ports import Ids
-from elastic_jobs.domain.targets import ServerNames, TargetDatabase
+from elastic_jobs.domain.targets import TargetDatabase
 from elastic_jobs.errors import ElasticJobsError, JobDatabaseUnavailableError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.target_groups import members_of
@@ -45,7 +45,6 @@ class StepExpander:
         database: JobDatabase,
         connector: Connector,
         logins: Logins,
-        names: ServerNames,
         registry: Registry,
         outbox: Outbox,
         flow: Flow,
@@ -54,7 +53,6 @@ class StepExpander:
         monotonic: Callable[[], float] = time.monotonic,
         telemetry: Telemetry = SILENT,
     ) -> None:
-        del names  # the connector has them
         self._database, self._logins, self._resolver = database, logins, GroupResolver(connector)
         self._registry, self._outbox, self._flow, self._ids = registry, outbox, flow, ids
         self._monotonic, self._telemetry = monotonic, telemetry

@@ -106,7 +106,6 @@ class Runtime:
             self.database,
             connector,
             logins,
-            self.servers.names,
             registry,
             self.outbox,
             flow,

@@ -25,7 +25,7 @@ from elastic_jobs.agent.telling import step_context
 from elastic_jobs.domain.lifecycle import Level
 from elastic_jobs.domain.outcome import AttemptResult, ErrorClass, Outcome
 from elastic_jobs.domain.ports import Ids
-from elastic_jobs.domain.script import ScriptVariables, prepare
+from elastic_jobs.domain.script import Batch, ScriptVariables, prepare
 from elastic_jobs.errors import ElasticJobsError, JobDatabaseUnavailableError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.executions import claims, outcomes, slots
@@ -78,6 +78,7 @@ class TargetWorker:
         self._recorder = Recorder(database, monotonic=monotonic)
         # Everything about a step in a run is frozen, and a step over thousands of targets asks thousands of times.
         self._step_run = lru_cache(maxsize=256)(self._load_step_run)
+        self._batches = lru_cache(maxsize=64)(self._prepare)
 
     def handle(self, target_execution_id: UUID) -> None:
         """Work on the target that a message names, if it waits for a worker, then on those that get its slot."""
@@ -137,7 +138,7 @@ class TargetWorker:
 
     def _attempt(self, claim: TargetClaim, run: StepRun) -> Attempt:
         definition = run.step.definition
-        batches = prepare(definition.command, _variables(run))
+        batches = self._batches(claim.step_execution_id)
         output = definition.output
         return Attempt(
             self._connector,
@@ -236,6 +237,10 @@ class TargetWorker:
     def _load_step_run(self, step_execution_id: UUID) -> StepRun | None:
         with self._database.read() as connection:
             return load_step_run(connection, step_execution_id)
+
+    def _prepare(self, step_execution_id: UUID) -> tuple[Batch, ...]:
+        run = self._step_run(step_execution_id)
+        return () if run is None else prepare(run.step.definition.command, _variables(run))
 
     def _in_words(self, result: AttemptResult, claim: TargetClaim, run: StepRun) -> AttemptResult:
         """A success in the words of Azure elastic jobs, which people search their history for."""

@@ -45,8 +45,7 @@ class Agent:
         self.engine, self.outbox, self.lab = engine, outbox, lab
         registry = Registry(engine.database, engine.holder, monotonic=time.monotonic, heartbeat_seconds=2)
         parts = (engine.database, lab.connector(), Logins(lab.login))
-        names = lab.options.servers.names
-        self._expander = StepExpander(*parts, names, registry, outbox, flow, uuid4)  # type: ignore[arg-type]  # its one method
+        self._expander = StepExpander(*parts, registry, outbox, flow, uuid4)  # type: ignore[arg-type]  # its one method
         self._worker = TargetWorker(*parts, registry, outbox, flow, uuid4)  # type: ignore[arg-type]  # its one method
 
     def define(self, *members: dict[str, object]) -> None:
