@@ -9,7 +9,7 @@ SEED   ?= 1
 JOBS   ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos bench-history bench-connect check format lock setup
+.PHONY: help demo serve test chaos bench bench-tiny bench-setup bench-servers bench-history bench-connect check format lock setup pictures bench-portal browser tools
 
 help: ## This list
 	@echo "Elastic Jobs: run T-SQL across many Azure SQL databases."
@@ -22,13 +22,22 @@ demo: setup ## The Microsoft tutorial from start to end, on this machine
 serve: setup ## The whole stack until Ctrl-C; writes .local/endpoint.json (PORT, DATABASES, WORKERS, JOB_DATABASE_URL, TARGET_SQL)
 	@exec $(RUN) -m local.serve
 
-test: setup ## All tests
+test: setup browser ## All tests
 	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
 
 chaos: setup ## Seeded runs under kills, lost messages and faults (RUNS, SEED); then broken laws and the recovery time
 	@$(RUN) -m tests.chaos --runs $(RUNS) --seed $(SEED)
 	@$(RUN) -m tests.chaos --show-broken
 	@$(RUN) -m tests.chaos --recovery
+
+bench: bench-setup ## The whole benchmark suite (an hour): tables, JSON and charts in bench/results; parts: fanout lag waiting growth idle recovery
+	@$(RUN) -m bench
+
+bench-fanout bench-lag bench-waiting bench-growth bench-idle bench-recovery: bench-%: bench-setup
+	@$(RUN) -m bench.$* $(BENCH)
+
+bench-tiny: bench-setup ## Every part of the suite in its smallest form: shows that it works, measures nothing
+	@$(RUN) -m bench --tiny --results .local/bench
 
 bench-history: setup ## What a tick, a claim and a page cost with 1,000 and with 1,000,000 finished targets
 	@$(RUN) -m bench.history
@@ -43,14 +52,26 @@ check: setup ## Formatting, lint, types, the rules of the house (triggers, impor
 format: setup ## Format the code
 	@$(RUN) -m ruff format . && $(RUN) -m ruff check --fix .
 
-lock: setup ## Pin all dependencies anew (requirements.txt, requirements-dev.txt)
+lock: setup ## Pin all dependencies anew (requirements.txt, requirements-dev.txt, requirements-bench.txt)
 	@$(RUN) -m pip install --quiet uv
 	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --upgrade \
 		pyproject.toml -o requirements.txt
 	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --extra dev \
 		--constraint requirements.txt pyproject.toml -o requirements-dev.txt
+	@UV_CUSTOM_COMPILE_COMMAND='make lock' $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --extra bench \
+		--constraint requirements-dev.txt pyproject.toml -o requirements-bench.txt
 
-setup: tools $(READY) node_modules/.package-lock.json
+pictures: setup browser ## The pictures of the portal in docs/images
+	@$(RUN) -m local.portal_pictures
+
+bench-portal: setup ## How long the portal's pages take and weigh over 5,000 targets
+	@$(RUN) -m bench.portal_pages
+
+# Never a reason to stop: without a browser its tests are skipped, with the same sentence.
+browser:
+	@sh local/chromium.sh
+
+setup: tools $(READY) $(VENV)/bin/elastic-jobs node_modules/.package-lock.json
 
 # Before anything is installed: what is missing is said at once.
 tools:
@@ -58,11 +79,27 @@ tools:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.13" >&2; exit 1; }
 	@command -v npm >/dev/null || { echo "Node is missing: install Node 20 or newer with npm; Azurite, which stands in for Azure Storage, runs on it" >&2; exit 1; }
 
+# On top of the rest, with the same versions: nothing of it is needed to run or test the product.
+bench-setup: setup $(VENV)/.ready-bench bench-servers
+
+$(VENV)/.ready-bench: requirements-bench.txt $(READY)
+	@echo "Installing the peers and matplotlib into $(VENV) (once) ..."
+	@$(RUN) -m pip install -qq --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
+
+bench-servers:
+	@sh bench/servers.sh || echo "Without them the peers are left out." >&2
+
 $(READY): requirements-dev.txt
 	@echo "Installing Python packages into $(VENV) (a minute or two, once) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@sh local/odbc.sh $(RUN)
+	@touch $@
+
+# The command itself: a script that runs the code of this folder as it is (an editable install).
+$(VENV)/bin/elastic-jobs: pyproject.toml $(READY)
+	@$(RUN) -m pip install -qq --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 node_modules/.package-lock.json: package-lock.json

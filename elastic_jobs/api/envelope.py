@@ -8,7 +8,7 @@ from typing import Any
 
 from elastic_jobs.agent.trial import Tried
 from elastic_jobs.api.auth import described
-from elastic_jobs.api.durations import format_duration
+from elastic_jobs.domain.durations import format_duration
 from elastic_jobs.domain.error_groups import ErrorGroup
 from elastic_jobs.domain.lifecycle import ACTIVE, Level, Lifecycle
 from elastic_jobs.domain.model import Agent, Identity, Job, Output, Step, StepDefinition, TargetGroup

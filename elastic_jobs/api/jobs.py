@@ -10,16 +10,16 @@ from pydantic import ValidationError
 
 from elastic_jobs.api.bodies import JobBody, ScheduleBody, ScheduleType
 from elastic_jobs.api.context import DEFINE, READ, Call, Json, saved
-from elastic_jobs.api.durations import parse_duration
 from elastic_jobs.api.envelope import instant, listing
 from elastic_jobs.api.errors import ApiError
 from elastic_jobs.api.paging import PAGE_SIZE, Token, name_page, read_number_token, read_token
 from elastic_jobs.api.paths import Segment
 from elastic_jobs.api.repeating import RepeatingRoute
+from elastic_jobs.domain.durations import parse_duration
 from elastic_jobs.domain.schedule import IntervalType, Schedule, first_due, upcoming
-from elastic_jobs.errors import NotFoundError
+from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb.definitions import jobs
-from elastic_jobs.jobdb.definitions.checks import INT_MAX, invalid, normal_schedule
+from elastic_jobs.jobdb.definitions.checks import INT_MAX, INVALID_DURATION, invalid, normal_schedule
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=RepeatingRoute)
 
@@ -160,7 +160,10 @@ def to_schedule(body: ScheduleBody) -> Schedule:
     if body.type is ScheduleType.RECURRING:
         if not body.interval:
             raise invalid("A recurring schedule needs an interval such as PT5M, PT1H, P1D, P1W or P1M.")
-        kind, count = parse_duration(body.interval)
+        try:
+            kind, count = parse_duration(body.interval)
+        except ValueError as error:
+            raise InvalidDefinitionError(str(error), INVALID_DURATION) from None
     return Schedule(
         interval_type=kind,
         interval_count=count,

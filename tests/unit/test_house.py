@@ -102,6 +102,13 @@ def test_what_belongs_into_one_room_stays_there(module: str, room: str) -> None:
             assert module not in set(_imports(file)), f"{file} imports {module}"
 
 
+def test_the_command_line_knows_the_product_by_http_only() -> None:
+    for file in _files("elastic_jobs/cli"):
+        ours = {name for name in _imports(file) if name.split(".")[0] == "elastic_jobs"}
+        foreign = {name for name in ours if not name.startswith(("elastic_jobs.cli", "elastic_jobs.domain"))}
+        assert not foreign, f"{file} imports {foreign}"
+
+
 def _sample() -> dict[str, str]:
     sample: dict[str, str] = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))["Values"]
     return sample

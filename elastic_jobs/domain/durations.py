@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from elastic_jobs.domain.schedule import IntervalType
-from elastic_jobs.errors import InvalidDefinitionError
 
 _NUMBER = r"(\d{1,9})"
 _DURATION = re.compile(
@@ -31,7 +30,7 @@ def parse_duration(text: str) -> tuple[IntervalType, int]:
     """Unit and count of a duration. One unit stays what it is (P7D is 7 days); several become the largest that fits.
 
     Raises:
-        InvalidDefinitionError: ``InvalidDuration``: no such duration, not of whole minutes, or months beside days.
+        ValueError: a sentence: no such duration, not of whole minutes, or months beside days.
     """
     match = _DURATION.fullmatch(text.strip().upper())
     if match is None or not any(match.groups()):
@@ -64,9 +63,8 @@ def format_duration(interval_type: IntervalType, count: int) -> str | None:
     return None if pattern is None else pattern.format(count)
 
 
-def _invalid(text: str) -> InvalidDefinitionError:
-    return InvalidDefinitionError(
+def _invalid(text: str) -> ValueError:
+    return ValueError(
         f"The schedule's interval '{text[:64]}' is no duration that a schedule can have; "
-        "use whole minutes, hours, days, weeks or months such as PT5M, PT1H, P1D, P1W or P1M.",
-        "InvalidDuration",
+        "use whole minutes, hours, days, weeks or months such as PT5M, PT1H, P1D, P1W or P1M."
     )

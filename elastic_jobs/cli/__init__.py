@@ -1,0 +1,1 @@
+"""The ``elastic-jobs`` command: a client of the management API over HTTP."""
