@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
-LONGEST_FIRST = ("e2e", "chaos", "bench", "host", "telemetry", "portal", "cli", "api", "emulator", "targets", "tsql", "credentials")
+LONGEST_FIRST = (
+    "e2e",
+    "chaos",
+    "bench",
+    "host",
+    "telemetry",
+    "portal",
+    "cli",
+    "api",
+    "emulator",
+    "targets",
+    "tsql",
+    "credentials",
+)
 """Folders whose files take longest, so that none of them is begun last."""
 ONE_STACK = {"test_capacity_and_crashes.py", "test_honest_results.py", "test_journal.py"}
 """Files of tests/e2e that use the one stack of the session."""
