@@ -155,6 +155,8 @@ var secondRegion = {
   service: 'agent-second'
 }
 var regions = twoRegions ? [firstRegion, secondRegion] : [firstRegion]
+// Easy Auth's own path; the name is the one of app/region.bicep.
+var signInAddresses = [for region in regions: 'https://${abbreviations.functionApp}${token}${region.suffix}.azurewebsites.net/.auth/login/aad/callback']
 var newServer = empty(existingSqlServerName)
 var serverName = newServer ? '${abbreviations.sqlServer}${token}' : existingSqlServerName
 var serverGroup = newServer ? groupName : existingSqlServerResourceGroup
@@ -236,6 +238,7 @@ module directory 'app/directory.bicep' = if (empty(existingClientId)) {
     uniqueName: 'elastic-jobs-${environmentName}-${token}'
     displayName: 'Elastic Jobs (${environmentName})'
     administratorObjectId: deployerObjectId
+    redirectUris: signInAddresses
   }
   dependsOn: [groups]
 }

@@ -1,4 +1,4 @@
-"""The management API as one ASGI app: the same under the Functions worker and under uvicorn."""
+"""The management API and the portal as one ASGI app: the same under the Functions worker and under uvicorn."""
 
 from __future__ import annotations
 
@@ -50,6 +50,9 @@ from elastic_jobs.api.paths import (
 )
 from elastic_jobs.api.services import Services
 from elastic_jobs.api.stirring import Stir
+from elastic_jobs.portal.app import create_pages
+from elastic_jobs.portal.door import Portal
+from elastic_jobs.portal.visitors import Visitors
 
 _BELOW_AGENT = (
     agents.router,
@@ -95,10 +98,14 @@ def create_app(services: Services) -> FastAPI:
     _describe(app)
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _hand_on)
+    authenticator = authenticator_for(services.settings)
+    visitors = Visitors(authenticator, local=services.settings.auth_mode == "local")
     app.add_middleware(Stir, stir=services.stir)
+    app.add_middleware(Portal, pages=create_pages(services, visitors), visitors=visitors)
     app.add_middleware(
         Gate,
-        authenticator=authenticator_for(services.settings),
+        authenticator=authenticator,
+        visitors=visitors,
         ids=services.ids,
         limits=Limits.from_settings(services.settings),
     )

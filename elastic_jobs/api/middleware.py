@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -43,6 +43,22 @@ _SECURITY_HEADERS = (
 _REMAINING = {"GET": "reads", "HEAD": "reads", "OPTIONS": "reads", "DELETE": "deletes"}
 
 
+class Visitors(Protocol):
+    """Tells who looks at a page. The portal's; without a portal there are no pages."""
+
+    def owns(self, scope: Scope) -> bool:
+        """Whether a request is for a page, and not for the API."""
+        ...
+
+    async def caller(self, headers: Headers) -> Caller:
+        """The caller of a page.
+
+        Raises:
+            ApiError: 401 or 503.
+        """
+        ...
+
+
 class Gate:
     """ASGI middleware around the whole app."""
 
@@ -53,7 +69,9 @@ class Gate:
         ids: Ids,
         limits: Limits,
         body_seconds: float = BODY_SECONDS,
+        visitors: Visitors | None = None,
     ) -> None:
+        self._visitors = visitors
         self._app, self._authenticator, self._ids = app, authenticator, ids
         self._limits, self._body_seconds = limits, body_seconds
 
@@ -70,7 +88,10 @@ class Gate:
         answer = _Answer(send, _answer_headers(headers, request_id))
         try:
             inner = self._prepared(scope)
-            if inner["path"] in ANONYMOUS_PATHS:
+            inner["state"]["request_id"] = request_id
+            if self._visitors is not None and self._visitors.owns(inner):
+                await self._visited(self._visitors, inner, headers)
+            elif inner["path"] in ANONYMOUS_PATHS:
                 self._limits.stranger(_address(scope, headers))
             else:
                 inner["state"]["caller"] = await self._admitted(scope, headers, answer)
@@ -110,6 +131,20 @@ class Gate:
             answer.add(f"x-ms-ratelimit-remaining-subscription-{kind}", str(remaining))
         check_any_role(caller)
         return caller
+
+    async def _visited(self, visitors: Visitors, inner: dict[str, Any], headers: Headers) -> None:
+        """Note who looks at a page, or why nobody may: the portal says so in a page of its own."""
+        try:
+            try:
+                caller = await visitors.caller(headers)
+            except ApiError as refusal:
+                if refusal.status == 401:
+                    self._limits.stranger(_address(inner, headers))
+                raise
+            self._limits.caller(caller.id)
+            inner["state"]["caller"] = caller
+        except ApiError as refusal:
+            inner["state"]["refusal"] = refusal
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         """The whole body.

@@ -19,6 +19,7 @@ from elastic_jobs.api.errors import ApiError
 from elastic_jobs.settings import Settings
 
 SHORT_PREFIX = "/agent"
+PORTAL_PREFIX = "/portal"
 SERVER_PREFIX = (
     "/subscriptions/{subscription_id}/resourceGroups/{resource_group}/providers/Microsoft.Sql/servers/{server_name}"
 )
@@ -108,13 +109,15 @@ def route_path(raw_path: str) -> str:
         segments.pop()
     short = bool(segments) and unquote(segments[0]).lower() == SHORT_PREFIX[1:]
     rewritten: list[str] = []
-    fixed = True
+    # The addresses of pages are the portal's own: no word in them is another spelling of one of the API's.
+    page = bool(segments) and segments[0] == PORTAL_PREFIX[1:]
+    fixed = not page
     for place, segment in enumerate(segments):
         plain = _decoded(segment)
         known = _FIXED.get(plain.lower()) if fixed else None
         rewritten.append(known if known is not None else quote(plain, safe=""))
         # Fixed segments and names take turns; two fixed ones follow each other at these places only.
-        fixed = not fixed or (short and place == 0) or known in {_PROVIDERS, _NAMESPACE}
+        fixed = not page and (not fixed or (short and place == 0) or known in {_PROVIDERS, _NAMESPACE})
     return "/" + "/".join(rewritten)
 
 

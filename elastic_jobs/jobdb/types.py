@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Unicode, UnicodeText
+from sqlalchemy import DateTime, Float, Unicode, UnicodeText
 from sqlalchemy.dialects.mssql import DATETIME2
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -66,3 +66,25 @@ def _now_in_sqlite(element: DatabaseNow, compiler: SQLCompiler, **kw: Any) -> st
 @compiles(DatabaseNow, "mssql")
 def _now_in_sql_server(element: DatabaseNow, compiler: SQLCompiler, **kw: Any) -> str:
     return f"DATEADD(millisecond, {compiler.process(element.clauses, **kw)}, SYSUTCDATETIME())"
+
+
+class EpochSeconds(FunctionElement[float]):
+    """An instant as seconds since 1970, to the millisecond: for thousands of rows, of which only distances count.
+
+    As numbers they cost a tenth of what they cost as datetimes.
+    """
+
+    type = Float()
+    inherit_cache = True
+    name = "epoch_seconds"
+
+
+@compiles(EpochSeconds, "sqlite")
+def _seconds_in_sqlite(element: EpochSeconds, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"((julianday({compiler.process(element.clauses, **kw)}) - 2440587.5) * 86400.0)"
+
+
+@compiles(EpochSeconds, "mssql")
+def _seconds_in_sql_server(element: EpochSeconds, compiler: SQLCompiler, **kw: Any) -> str:
+    instant = compiler.process(element.clauses, **kw)
+    return f"(CAST(DATEDIFF_BIG(millisecond, '19700101', {instant}) AS float) / 1000)"

@@ -10,6 +10,9 @@ param displayName string
 @description('Object id of who gets all four roles at first. Others are added under Enterprise applications.')
 param administratorObjectId string
 
+@description('Where people come back to after they have signed in to the portal: one address for each app.')
+param redirectUris array
+
 var identifierUri = 'api://${tenant().tenantId}/${uniqueName}'
 var scopeId = guid(uniqueName, 'user_impersonation')
 // Azure CLI and Azure PowerShell: they may ask for tokens without a question of consent.
@@ -45,6 +48,11 @@ resource registration 'Microsoft.Graph/applications@v1.0' = {
       { appId: azureCli, delegatedPermissionIds: [scopeId] }
       { appId: azurePowerShell, delegatedPermissionIds: [scopeId] }
     ]
+  }
+  web: {
+    redirectUris: redirectUris
+    // Easy Auth signs people in without a secret: Entra posts an ID token to it, and nothing else.
+    implicitGrantSettings: { enableIdTokenIssuance: true, enableAccessTokenIssuance: false }
   }
   appRoles: [for role in roles: {
     id: guid(uniqueName, role.value)

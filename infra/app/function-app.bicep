@@ -128,7 +128,10 @@ module app 'br/public:avm/res/web/site:0.24.0' = {
           platform: { enabled: true }
           globalValidation: {
             requireAuthentication: true
-            unauthenticatedClientAction: 'Return401'
+            // For people with a browser: the portal. Clients of the API always send a token, and a wrong one is answered
+            // with 401 as before.
+            unauthenticatedClientAction: 'RedirectToLoginPage'
+            redirectToProvider: 'azureactivedirectory'
             // Anonymous in the app, too: the probe, and what a client reads to learn where to get a token.
             excludedPaths: ['/health', '/metadata/endpoints']
           }
@@ -143,7 +146,8 @@ module app 'br/public:avm/res/web/site:0.24.0' = {
               validation: { allowedAudiences: [clientId, audience] }
             }
           }
-          login: { tokenStore: { enabled: false } }
+          // Passes the ID token of a sign-in on to the app, which checks it itself.
+          login: { tokenStore: { enabled: true } }
         }
       }
     ]

@@ -168,7 +168,24 @@ def test_easy_auth_leaves_nothing_open_that_the_app_closes() -> None:
     assert opened <= ANONYMOUS_PATHS
     assert {"/health", "/metadata/endpoints"} <= opened, "the probe, and what a client needs before it has a token"
     assert auth["globalValidation"]["requireAuthentication"] is True
-    assert auth["globalValidation"]["unauthenticatedClientAction"] == "Return401"
+    # People are sent to sign in; what a client without a token sees is not the app either.
+    assert auth["globalValidation"]["unauthenticatedClientAction"] == "RedirectToLoginPage"
+    assert auth["globalValidation"]["redirectToProvider"] == "azureactivedirectory"
+
+
+def test_easy_auth_signs_in_without_a_secret_and_hands_the_token_on() -> None:
+    params = body(template("app/function-app.bicep").part("modules")["app"])["params"]
+    (auth,) = [config["properties"] for config in params["configs"] if config["name"] == "authsettingsV2"]
+    assert auth["login"]["tokenStore"]["enabled"] is True, "the portal reads the ID token and checks it"
+    registered = auth["identityProviders"]["azureActiveDirectory"]["registration"]
+    assert set(registered) == {"clientId", "openIdIssuer"}, "a secret would bring access tokens, which nobody wants"
+    registration = body_of_resource("app/directory.bicep", "registration")
+    assert registration["web"]["implicitGrantSettings"] == {
+        "enableIdTokenIssuance": True,
+        "enableAccessTokenIssuance": False,
+    }
+    back = "${abbreviations.functionApp}${token}${region.suffix}.azurewebsites.net/.auth/login/aad/callback"
+    assert back in (INFRA / "main.bicep").read_text(encoding="utf-8")
 
 
 def test_the_job_database_takes_entra_logins_only() -> None:

@@ -72,6 +72,14 @@ class Authenticator(Protocol):
         """
         ...
 
+    async def authenticate_visitor(self, token: str) -> Caller:
+        """As ``authenticate``, for the pages of the portal, to which the token of a sign-in is good enough.
+
+        Raises:
+            ApiError: as there.
+        """
+        ...
+
 
 def roles_of(claims: dict[str, Any]) -> frozenset[Role]:
     """The roles in a token's ``roles`` claim; those that nobody knows are left out."""

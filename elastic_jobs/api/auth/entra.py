@@ -66,7 +66,19 @@ class EntraAuthenticator:
         return cls(tenant, settings.entra_audience, keys)
 
     async def authenticate(self, token: str) -> Caller:
-        """See ``Authenticator``."""
+        """See ``Authenticator``. ID tokens are refused."""
+        return self._caller(await self._claims(token))
+
+    async def authenticate_visitor(self, token: str) -> Caller:
+        """See ``Authenticator``. Takes the ID token of a sign-in to this deployment's app registration as well."""
+        return self._caller(await self._claims(token), id_token=True)
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        """The claims of a token that is signed by the tenant, for this deployment, and valid now.
+
+        Raises:
+            ApiError: 401 or 503.
+        """
         key_id = _key_id(token)
         try:
             key = await self._keys.find(key_id)
@@ -81,7 +93,7 @@ class EntraAuthenticator:
             raise _refused("its key is none of the tenant's")
         _check_signature(token, key)
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
                 algorithms=_ALGORITHMS,
@@ -94,14 +106,19 @@ class EntraAuthenticator:
             raise expired_token() from None
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
             raise _refused(f"{type(error).__name__}: {error}") from None
-        return self._caller(claims)
+        return claims
 
-    def _caller(self, claims: dict[str, Any]) -> Caller:
+    def _caller(self, claims: dict[str, Any], *, id_token: bool = False) -> Caller:
         if str(claims["tid"]).lower() != self._tenant.tenant_id:
             raise _refused("it is of another tenant")
         oid, client = _guid(claims["oid"]), _guid(claims.get("azp") or claims.get("appid"))
         if oid is None:
             raise _refused("its oid is no GUID")
+        if client is None and id_token:
+            # An ID token is for the application that people sign in to, and is issued to that application only.
+            client = _guid(claims["aud"])
+            if client is not None:
+                return Caller(id=oid, name=_name(claims, oid, client, signed_in=True), roles=roles_of(claims))
         if client is None:
             # Every access token tells for which client it was issued; an ID token for the same audience does not.
             raise _refused("it is no access token")
@@ -139,9 +156,10 @@ def _check_signature(token: str, key: RSAPublicKey) -> None:
         raise _refused("its signature is wrong") from None
 
 
-def _name(claims: dict[str, Any], oid: str, client: str) -> str:
+def _name(claims: dict[str, Any], oid: str, client: str, *, signed_in: bool = False) -> str:
     """What the audit trail says. A user's name may be chosen by its bearer: only what looks like one is taken."""
-    is_application = not claims.get("scp")  # every delegated token has scopes, no application's own token has any
+    # Every delegated token has scopes, no application's own token has any; only people sign in.
+    is_application = not signed_in and not claims.get("scp")
     named = client if is_application else oid
     for claim in () if is_application else ("upn", "preferred_username", "unique_name"):
         value = claims.get(claim)

@@ -1,0 +1,114 @@
+"""What the small script does: menus by keyboard, times, the theme, and polling that stays out of the way."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import expect
+
+from elastic_jobs.domain.lifecycle import Lifecycle
+from tests.api.support import AGENT, ALL_ROLES, VERSION, Server, finish, token
+from tests.portal.browsing import Visitor
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def start(server: Server) -> UUID:
+    return UUID(server.http.post(f"{AGENT}/jobs/job1/start", params=VERSION).json()["name"])
+
+
+@pytest.fixture
+def active(server: Server) -> UUID:
+    """A run that nobody works on."""
+    server.ready_job()
+    return start(server)
+
+
+def test_everything_is_reached_by_keyboard(server: Server, active: UUID, visitor: Visitor) -> None:
+    finish(server.database, active, Lifecycle.FAILED, databases=2)
+    page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES))
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(document.activeElement.innerText || document.activeElement.name || '').trim()"))
+        if "Run failed again…" in reached and "database1" in reached and "Filter" in reached:
+            break
+    assert {"Run failed again…", "database1", "Filter"} <= reached
+    button = page.get_by_text("Run failed again…")
+    button.focus()
+    page.keyboard.press("Enter")
+    question = page.get_by_role("button", name="Run again")
+    expect(question).to_be_visible()
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none", "one sees where one is"
+    page.keyboard.press("Escape")
+    expect(question).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_what_is_in_use_is_not_replaced_and_catches_up_afterwards(
+    server: Server, active: UUID, visitor: Visitor
+) -> None:
+    page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES))
+    link = page.locator("#steps a").first
+    link.focus()
+    finish(server.database, active, Lifecycle.SUCCEEDED, databases=3)
+    expect(page.locator("#live .badge")).to_have_text("Succeeded")
+    expect(link).to_be_focused()
+    expect(page.locator("#steps .badge")).not_to_have_text("Succeeded")
+    page.locator("#main").focus()
+    expect(page.locator("#steps .badge")).to_have_text("Succeeded")
+    expect(page.locator("#target-table tbody tr")).to_have_count(3)
+
+
+def test_a_hidden_tab_asks_for_nothing(server: Server, active: UUID, visitor: Visitor) -> None:
+    page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate("Object.defineProperty(document, 'hidden', { configurable: true, get: () => true })")
+    page.evaluate("htmx.trigger('#live', 'htmx:abort')")
+    asked.clear()
+    page.evaluate("htmx.ajax('GET', document.getElementById('live').dataset.address, '#live').catch(() => {})")
+    assert asked == []
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_function("true")
+    with page.expect_request("**/live**"):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_server_that_does_not_answer_is_told_and_comes_back(server: Server, active: UUID, visitor: Visitor) -> None:
+    page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES))
+    told = page.get_by_text("Not live: the server does not answer")
+    expect(told).to_be_hidden()
+    page.route("**/live**", lambda route: route.abort())
+    expect(told).to_be_visible()
+    page.unroute("**/live**")
+    expect(told).to_be_hidden()
+    visitor.troubles.clear()  # the browser notes the aborted requests
+
+
+def test_a_session_that_ended_leads_to_the_sign_in(server: Server, active: UUID, visitor: Visitor) -> None:
+    page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES))
+    page.context.clear_cookies()
+    page.wait_for_url("**/portal/sign-in?page=**")
+    page.get_by_label("Token").fill(token("Reader"))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**/portal/executions/{active}")
+    visitor.troubles.clear()  # the browser notes the answer 401
+
+
+def test_the_theme_stays_and_times_are_told_in_the_readers_zone(server: Server, active: UUID, visitor: Visitor) -> None:
+    page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES), theme="light")
+    light = page.evaluate("getComputedStyle(document.body).getPropertyValue('--bg')")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).getPropertyValue('--bg')") != light
+    created = page.locator("#live time").first
+    assert created.inner_text().endswith(" UTC")
+    assert "CET" in str(created.get_attribute("title")) or "GMT+" in str(created.get_attribute("title"))
