@@ -45,6 +45,7 @@ def _serve(options: StackOptions, endpoint_file: Path, stop: threading.Event) ->
         write_private(endpoint_file, json.dumps(endpoint, indent=2) + "\n")
         try:
             print(f"\nThe management API listens on {endpoint['api']}; how to reach everything: {endpoint_file}")
+            print(f"The portal: {endpoint['api']}/portal; it asks for the token of that file.")
             print("Stop with Ctrl-C.", flush=True)
             make = _Make.parent()
             while not stop.wait(0.5):
