@@ -5,9 +5,14 @@ Most tests of the whole stack wait for clocks, leases and ticks, so that several
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A suite that a script started in the background ignores interrupts, and so would the processes that it interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent
 LONGEST_FIRST = (

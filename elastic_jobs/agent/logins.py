@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from elastic_jobs.credentials.safes import PasswordSafe
 from elastic_jobs.credentials.store import StoredCredentials
@@ -12,7 +14,7 @@ from elastic_jobs.errors import CredentialError
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.definitions.agent import find_agent
 from elastic_jobs.jobdb.definitions.credentials import StoredCredential, find_stored
-from elastic_jobs.targets.authentication import Login, TokenLogin, TokenSource
+from elastic_jobs.targets.authentication import Login, PasswordLogin, TokenLogin, TokenSource
 
 KEPT_SECONDS = 1.0
 """How old an answer may be: a hundred targets that begin within a second are reached as the same login."""
@@ -48,9 +50,17 @@ class Logins:
             until, login = self._kept.get(credential_name, (now, None))
         if login is None or now >= until:
             login = self.login(credential_name)
+            if isinstance(login, PasswordLogin):
+                login = replace(login, newer=partial(self._renewed, credential_name, login))
             with self._lock:
                 self._kept[credential_name] = (now + KEPT_SECONDS, login)
         return login
+
+    def _renewed(self, name: str | None, login: PasswordLogin, refused: str) -> PasswordLogin | None:
+        """A server refused what was found: nobody else shall try that again."""
+        with self._lock:
+            self._kept.pop(name, None)
+        return login.renewed(refused)
 
     def login(self, credential_name: str | None, server: str | None = None) -> Login:
         """The login to use where a definition names this credential (None: none named).

@@ -157,6 +157,7 @@ def test_the_deployed_alerts_fire_for_jobs_that_ended_badly_and_for_no_other(
     for job, end in ((good, "Succeeded"), (failing, "Failed"), (slow, "TimedOut")):
         assert bench.ended(job, runs[job])["lifecycle"] == end
         wait_for(partial(_executions, collector, job, end), 20)
+    wait_for(lambda: collector.total("elastic_jobs_ticks") > 0, 30)
     now = datetime.now(UTC)
     rules = {rule.name: rule for rule in alerting.rules()}
     alerts = alerting.fired(_rows(collector, now), now)
