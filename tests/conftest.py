@@ -30,15 +30,20 @@ LONGEST_FIRST = (
     "credentials",
 )
 """Folders whose files take longest, so that none of them is begun last."""
-ONE_STACK = {"test_capacity_and_crashes.py", "test_honest_results.py", "test_journal.py"}
-"""Files of tests/e2e that use the one stack of the session."""
+ONE_STACK = {
+    "e2e/test_capacity_and_crashes.py": "e2e",
+    "e2e/test_honest_results.py": "e2e",
+    "e2e/test_journal.py": "e2e",
+    "portal/test_live.py": "portal over the whole stack",
+    "portal/test_jobs_tutorial.py": "portal over the whole stack",
+}
+"""Files that use the one stack of the session, and the name of their group."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        file = item.path.relative_to(ROOT)
-        shared = file.parts[0] == "e2e" and file.name in ONE_STACK
-        item.add_marker(pytest.mark.xdist_group("e2e" if shared else str(file)))
+        file = item.path.relative_to(ROOT).as_posix()
+        item.add_marker(pytest.mark.xdist_group(ONE_STACK.get(file, file)))
     items.sort(key=lambda item: _rank(item.path.relative_to(ROOT).parts[0]))
 
 

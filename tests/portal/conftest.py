@@ -43,7 +43,7 @@ def portal(server: Server) -> PortalClient:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium. Tests that use it belong to the xdist group "browser".
+    """The system's Chromium.
 
     For a module only: until Playwright is stopped, its event loop runs in this thread, and no other can.
     """

@@ -13,8 +13,6 @@ from elastic_jobs.jobdb.execution_tables import step_executions, target_executio
 from tests.api.support import AGENT, ALL_ROLES, VERSION, Server, finish, step_body, token
 from tests.portal.browsing import Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 RUN = "window.__ran = true; alert(1)"
 TEXTS = (
     f"<script>{RUN}</script>",

@@ -12,8 +12,6 @@ from elastic_jobs.domain.lifecycle import Lifecycle
 from tests.api.support import AGENT, ALL_ROLES, Server, finish, step_body, token
 from tests.portal.browsing import NARROW, WIDE, Visitor, faults, too_wide
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SCRIPT = "-- what is large\nSELECT name\nFROM sys.tables\nWHERE name LIKE N'%" + "x" * 200 + "%';\nGO\n"
 MONTHLY = {"type": "Recurring", "interval": "P1M", "startTime": "2999-01-31T06:00:00Z", "enabled": True}
 JOB, GROUP = "/portal/jobs/nightly", "/portal/target-groups/group1"

@@ -13,7 +13,7 @@ from local.demo.tutorial import IN_EACH_DATABASE, IN_MASTER, PASSWORD, SQL_TEXT_
 from tests.e2e.support import Bench
 from tests.portal.browsing import Visitor
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 RUN_MILLISECONDS = 60_000
 

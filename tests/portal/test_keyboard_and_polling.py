@@ -11,8 +11,6 @@ from elastic_jobs.domain.lifecycle import Lifecycle
 from tests.api.support import AGENT, ALL_ROLES, VERSION, Server, finish, token
 from tests.portal.browsing import Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def start(server: Server) -> UUID:
     return UUID(server.http.post(f"{AGENT}/jobs/job1/start", params=VERSION).json()["name"])

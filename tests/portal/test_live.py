@@ -10,7 +10,7 @@ from tests.e2e.support import Bench
 from tests.portal.browsing import Visitor, faults
 from tests.portal.conftest import POOL
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 LONG = 60_000
 """Milliseconds for what workers have to do on a busy machine."""

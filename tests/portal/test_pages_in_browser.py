@@ -10,8 +10,6 @@ from elastic_jobs.domain.lifecycle import Lifecycle
 from tests.api.support import AGENT, ALL_ROLES, VERSION, Server, finish, token
 from tests.portal.browsing import NARROW, WIDE, Theme, Visitor, faults, too_wide
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 
 def start(server: Server, job: str = "job1") -> UUID:
     answer = server.http.post(f"{AGENT}/jobs/{job}/start", params=VERSION)
@@ -37,8 +35,7 @@ def pages(server: Server) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize(("theme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light-wide", "dark-narrow"])
 def test_pages_have_no_serious_fault_and_fit_the_window(
     server: Server, pages: dict[str, str], visitor: Visitor, theme: Theme, size: tuple[int, int]
 ) -> None:
