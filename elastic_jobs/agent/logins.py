@@ -38,6 +38,7 @@ class Logins:
         self._database, self._tokens, self._monotonic = database, tokens, monotonic
         self._lock = threading.Lock()
         self._kept: dict[str | None, tuple[float, Login]] = {}
+        self._refusals = 0
         self._store = StoredCredentials(self._find, safe)
 
     def recent(self, credential_name: str | None) -> Login:
@@ -48,19 +49,30 @@ class Logins:
         now = self._monotonic()
         with self._lock:
             until, login = self._kept.get(credential_name, (now, None))
+            refusals = self._refusals
         if login is None or now >= until:
             login = self.login(credential_name)
             if isinstance(login, PasswordLogin):
                 login = replace(login, newer=partial(self._renewed, credential_name, login))
             with self._lock:
-                self._kept[credential_name] = (now + KEPT_SECONDS, login)
+                # What was found before a server refused it may be what it refused.
+                if refusals == self._refusals:
+                    self._kept[credential_name] = (now + KEPT_SECONDS, login)
         return login
 
     def _renewed(self, name: str | None, login: PasswordLogin, refused: str) -> PasswordLogin | None:
         """A server refused what was found: nobody else shall try that again."""
+        self._forget(name)
+        try:
+            return login.renewed(refused)
+        finally:
+            # Until now the safe gave everybody the refused one.
+            self._forget(name)
+
+    def _forget(self, name: str | None) -> None:
         with self._lock:
             self._kept.pop(name, None)
-        return login.renewed(refused)
+            self._refusals += 1
 
     def login(self, credential_name: str | None, server: str | None = None) -> Login:
         """The login to use where a definition names this credential (None: none named).
