@@ -61,6 +61,7 @@ def connect_waits(patience_seconds: float) -> tuple[float, ...]:
 
 
 _SQL_SS_TIMESTAMPOFFSET = -155
+_SQL_ATTR_CURRENT_CATALOG = 109
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,14 +170,20 @@ class Connector:
         }
         if endpoint.certificate_name:
             fields["HostNameInCertificate"] = quote(endpoint.certificate_name)
-        fields["Database"] = quote(database)
-        attributes: dict[int, int | bytes] = {}
+        attributes: dict[int, str | bytes] = {}
+        if database and database.isascii():
+            # Not in the text: for each text that it has not seen before pyodbc asks the server about its types, three
+            # round trips whose answers are kept for ever. The driver logs in to the database all the same.
+            attributes[_SQL_ATTR_CURRENT_CATALOG] = database
+        else:
+            # unixODBC hands such an attribute on with one byte a character, and another database would be opened.
+            fields["Database"] = quote(database)
         if isinstance(login, PasswordLogin):
             fields["UID"], fields["PWD"] = quote(login.username), quote(secret)
         else:
             attributes[SQL_COPT_SS_ACCESS_TOKEN] = pack_token(secret)
         text = ";".join(f"{name}={value}" for name, value in fields.items()) + ";"
-        if "\0" in text:
+        if "\0" in text or "\0" in database:
             # The driver manager would read up to there only, and whatever stands behind it would be lost.
             raise TargetError(
                 f"The name of database {database!r}, or the login to it, holds a NUL character; correct it.",
@@ -196,16 +203,37 @@ def _renewed(login: Login, refused: str) -> Login | None:
 class _Request:
     """One try. No dataclass: a generated repr would show the password."""
 
-    def __init__(self, text: str, attributes: dict[int, int | bytes], timeout: int, autocommit: bool) -> None:
+    def __init__(self, text: str, attributes: dict[int, str | bytes], timeout: int, autocommit: bool) -> None:
         self._text, self._attributes, self._timeout, self._autocommit = text, attributes, timeout, autocommit
 
     def open(self) -> pyodbc.Connection:
         connection = pyodbc.connect(
             self._text, autocommit=self._autocommit, timeout=self._timeout, attrs_before=self._attributes
         )
+        asked = self._attributes.get(_SQL_ATTR_CURRENT_CATALOG)
+        if isinstance(asked, str):
+            require_database(connection, asked)
         # pyodbc cannot fetch datetimeoffset without.
         connection.add_output_converter(_SQL_SS_TIMESTAMPOFFSET, datetimeoffset_text)
         return connection
+
+
+def require_database(connection: pyodbc.Connection, asked: str) -> None:
+    """A driver or driver manager that ignores the attribute must not let a script run on another database.
+
+    The driver knows the answer from the login; nothing is asked over the network.
+
+    Raises:
+        TargetError: another database is open; the connection is then closed.
+    """
+    opened = str(connection.getinfo(pyodbc.SQL_DATABASE_NAME))
+    if opened.rstrip().casefold() != asked.rstrip().casefold():
+        connection.close()
+        raise TargetError(
+            f"The driver opened database '{opened}' instead of '{asked}'; nothing was run. This is a fault of the"
+            " installed ODBC driver or driver manager.",
+            error_class=ErrorClass.SCRIPT,
+        )
 
 
 def quote(value: str) -> str:

@@ -6,7 +6,9 @@ import os
 import socket
 import threading
 import time
+from typing import Any
 
+import pyodbc
 import pytest
 
 from elastic_jobs.domain.outcome import ErrorClass, StopReason
@@ -14,7 +16,13 @@ from elastic_jobs.domain.server_scope import ServerScope
 from elastic_jobs.domain.targets import ServerNames
 from elastic_jobs.errors import CredentialError, ServerNotAllowedError
 from elastic_jobs.targets.authentication import PasswordLogin, TokenLogin
-from elastic_jobs.targets.connect import CONNECT_PATIENCE_SECONDS, connect_waits, find_driver, quote
+from elastic_jobs.targets.connect import (
+    CONNECT_PATIENCE_SECONDS,
+    connect_waits,
+    find_driver,
+    quote,
+    require_database,
+)
 from elastic_jobs.targets.errors import TargetError
 from elastic_jobs.targets.servers import TargetServers
 from elastic_jobs.targets.stop import Stopped, StopSignal
@@ -42,6 +50,42 @@ def test_a_password_login_over_verified_tls(lab: Lab) -> None:
     assert row[0] == lab.database
     assert {record["app_name"] for record in lab.control.journal(database=lab.database)} == {"elastic-jobs"}
     assert connection.autocommit
+
+
+@pytest.mark.parametrize("database", ["b;C'd}{=e", "bücher漢😀", "x" * 128])
+def test_the_database_that_was_asked_for_is_opened(lab: Lab, database: str) -> None:
+    lab.control.create_database(SERVER, database)
+    connection = lab.connector().connect(SERVER, database, lab.login)
+    row = connection.execute("SELECT DB_NAME()").fetchone()
+    assert row is not None
+    assert row[0] == database
+    with pytest.raises(TargetError, match="Cannot open database"):
+        lab.connector().connect(SERVER, f"{database[:100]} of others", lab.login)
+
+
+def test_another_database_than_was_asked_for_is_refused(lab: Lab) -> None:
+    connection = lab.connect()
+    require_database(connection, lab.database.upper() + " ")  # names are compared as servers do
+    with pytest.raises(TargetError, match="instead of 'other'; nothing was run"):
+        require_database(connection, "other")
+    with pytest.raises(pyodbc.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+
+
+def test_all_databases_of_a_server_share_one_connection_string(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pyodbc asks the server about its types once for each text that it has not seen."""
+    texts: set[str] = set()
+    connect = pyodbc.connect
+
+    def listening(text: str, **options: Any) -> pyodbc.Connection:
+        texts.add(text)
+        return connect(text, **options)
+
+    monkeypatch.setattr(pyodbc, "connect", listening)
+    for name in ("shared1", "shared2"):
+        lab.control.create_database(SERVER, name)
+        lab.connector().connect(SERVER, name, lab.login).close()
+    assert len(texts) == 1
 
 
 def test_a_token_login(lab: Lab) -> None:
