@@ -5,7 +5,9 @@ Logging, tracing and health settings are ignored. Defaults are those of the stor
 """
 
 import json
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from local.functions_host.errors import StartError
 
 DEFAULT_FUNCTION_TIMEOUT = 30 * 60.0  # seconds; Flex Consumption, Premium and Dedicated
+_OVERRIDE = "AzureFunctionsJobHost"
 _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(\.\d{1,7})?)?")
 
 
@@ -37,8 +40,12 @@ class HostSettings:
     function_timeout: float | None = DEFAULT_FUNCTION_TIMEOUT
 
 
-def read_host_settings(path: Path) -> HostSettings:
-    """Read host.json; raises StartError naming the setting that is wrong."""
+def read_host_settings(path: Path, environment: Mapping[str, str] | None = None) -> HostSettings:
+    """Read host.json; raises StartError naming the setting that is wrong.
+
+    environment: app settings, of which AzureFunctionsJobHost__extensions__queues__batchSize, for one, goes before the
+    file's value, as in the real host; None: those of this process.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -47,6 +54,7 @@ def read_host_settings(path: Path) -> HostSettings:
         raise StartError(f"{path} is no valid JSON: {error}.") from error
     if not isinstance(document, dict) or document.get("version") != "2.0":
         raise StartError(f'{path} must be a JSON object with "version": "2.0".')
+    _override(document, os.environ if environment is None else environment)
     try:
         extensions = _section(document, "extensions")
         return HostSettings(
@@ -56,6 +64,18 @@ def read_host_settings(path: Path) -> HostSettings:
         )
     except ValueError as error:
         raise StartError(f"{path}: {error}") from error
+
+
+def _override(document: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, text in environment.items():
+        prefix, *path = name.split("__")
+        if prefix != _OVERRIDE or not path:
+            continue
+        section: Any = document
+        for key in path[:-1]:
+            section = section.setdefault(key, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section[path[-1]] = int(text) if text.strip().isdecimal() else text
 
 
 def parse_time_span(text: str) -> float:

@@ -141,7 +141,11 @@ class HostFolder:
     def launch(self, *extra: str, **settings: str) -> ChildProcess:
         """Start the host without waiting for it."""
         self.write_settings(**settings)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        # The suite's own setting would go before what a test writes into host.json.
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("AzureFunctionsJobHost__")
+        }
+        environment = {**inherited, "PYTHONPATH": str(ROOT)}
         return ChildProcess.start("The host", self.command(*extra), self.folder / "host.log", env=environment)
 
     @contextmanager

@@ -1,6 +1,7 @@
 """The host's pure rules: schedules, routes, host.json, messages, bindings."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,10 @@ def test_routes_that_are_not_understood_are_refused(template: str) -> None:
         Router("", [(template, None, "x")])
 
 
-def read(tmp_path: Path, document: Any) -> HostSettings:
+def read(tmp_path: Path, document: Any, environment: Mapping[str, str] | None = None) -> HostSettings:
     path = tmp_path / "host.json"
     path.write_text(json.dumps(document))
-    return read_host_settings(path)
+    return read_host_settings(path, environment or {})
 
 
 def test_host_json_defaults_are_the_hosts(tmp_path: Path) -> None:
@@ -116,6 +117,17 @@ def test_host_json_defaults_are_the_hosts(tmp_path: Path) -> None:
     extensions = {"queues": queues, "http": {"routePrefix": ""}}
     settings = read(tmp_path, {"version": "2.0", "functionTimeout": "-1", "extensions": extensions})
     assert settings == HostSettings("", QueueSettings(32, 16, 1.0, 30.0, 5, False), None)
+
+
+def test_app_settings_go_before_host_json(tmp_path: Path) -> None:
+    environment = {
+        "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": "00:00:01",
+        "AzureFunctionsJobHost__extensions__queues__batchSize": "4",
+        "AzureFunctionsJobHost__functionTimeout": "00:10:00",
+    }
+    settings = read(tmp_path, queue_settings(maxPollingInterval="00:00:30"), environment)
+    assert settings.queues == QueueSettings(4, 2, 1.0)
+    assert settings.function_timeout == 600.0
 
 
 def queue_settings(**settings: Any) -> dict[str, Any]:
