@@ -22,7 +22,6 @@ from local.stack import ADMIN_USER, ROOT, SUFFIX, TARGET_SERVER, Stack, StackOpt
 
 TERMINAL = {"Succeeded", "SucceededWithSkipped", "Failed", "TimedOut", "Canceled", "Skipped"}
 CAPACITIES = (100, 200, 400, 800)
-BATCH_SIZE = 32
 T = TypeVar("T")
 
 
@@ -233,7 +232,8 @@ def write_host_json(file: Path, per_worker: int) -> None:
     """The product's host.json, with room for this many targets on one worker."""
     document = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
     queues = document["extensions"]["queues"]
-    queues["newBatchThreshold"] = max(queues["newBatchThreshold"], per_worker - BATCH_SIZE)
+    # The host fetches again only below the threshold: with batches that are not full it would stop right above it.
+    queues["newBatchThreshold"] = max(queues["newBatchThreshold"], per_worker)
     file.write_text(json.dumps(document), encoding="utf-8")
 
 

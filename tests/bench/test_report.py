@@ -60,7 +60,7 @@ def test_cpu_is_counted_for_a_living_process_and_zero_for_none() -> None:
     while cpu_seconds(os.getpid()) < until:
         sum(range(10_000))
     used = mark.since()
-    assert used["self"] >= 0.05
+    assert used["self"] >= 0.04  # the kernel counts in hundredths of a second
     assert used["nobody"] == 0.0
 
 
