@@ -9,7 +9,7 @@ SEED   ?= 1
 JOBS   ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos bench bench-tiny bench-setup bench-servers bench-history bench-connect check format lock setup pictures bench-portal browser tools
+.PHONY: help demo serve test chaos bench bench-tiny bench-setup bench-servers bench-history bench-connect check format lock setup pictures bench-portal browser tools release audit licences
 
 help: ## This list
 	@echo "Elastic Jobs: run T-SQL across many Azure SQL databases."
@@ -66,6 +66,15 @@ pictures: setup browser ## The pictures of the portal in docs/images
 
 bench-portal: setup ## How long the portal's pages take and weigh over 5,000 targets
 	@$(RUN) -m bench.portal_pages
+
+release: setup ## The files of a release, in dist/
+	@$(RUN) -m local.release build
+
+audit: setup ## Known vulnerabilities of what is deployed (asks PyPI)
+	@$(RUN) -m local.release audit
+
+licences: setup ## The table in docs/licences.md anew
+	@$(RUN) -m local.licences
 
 # Never a reason to stop: without a browser its tests are skipped, with the same sentence.
 browser:

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from elastic_jobs.credentials.safes import PasswordSafe
-from elastic_jobs.credentials.sealing import Sealer
 from elastic_jobs.errors import JobDatabaseUnavailableError, NotFoundError
 from elastic_jobs.jobdb.definitions.credentials import StoredCredential
 from elastic_jobs.targets.authentication import PasswordLogin
-
-SealedCredential = tuple[str, bytes]
-"""User name and sealed password."""
-
-
-class CredentialStore(Protocol):
-    """Gives out logins by credential name."""
-
-    def login(self, name: str) -> PasswordLogin:
-        """The login of a credential.
-
-        Raises:
-            NotFoundError: no credential has this name.
-            CredentialError: it exists, but its password cannot be had.
-        """
-        ...
 
 
 class StoredCredentials:
@@ -36,11 +18,13 @@ class StoredCredentials:
         self._find, self._safe = find, safe
 
     def login(self, name: str, server: str | None = None) -> PasswordLogin:
-        """As ``CredentialStore.login``. The login can look for a newer password when a server refuses this one.
+        """The login of a credential. It can look for a newer password when a server refuses this one.
 
         server: canonical name of the server it is for; checked before the password is asked for.
 
         Raises:
+            NotFoundError: no credential has this name.
+            CredentialError: it exists, but its password cannot be had.
             ServerNotAllowedError: the credential may not be sent to ``server``.
         """
         found = self._found(name)
@@ -76,16 +60,3 @@ class StoredCredentials:
         if (found.username, password) == (before.username, refused):
             return None
         return self._login(found, password)
-
-
-class SealedCredentialStore(StoredCredentials):
-    """Credentials whose sealed passwords are kept in the job database, without a list of servers."""
-
-    def __init__(self, find: Callable[[str], SealedCredential | None], sealer: Sealer) -> None:
-        """find: looks up user name and sealed password of a credential by its name, None when there is none."""
-
-        def stored(name: str) -> StoredCredential | None:
-            found = find(name)
-            return None if found is None else StoredCredential(name=name, username=found[0], sealed=found[1])
-
-        super().__init__(stored, sealer)

@@ -89,11 +89,6 @@ def states(level: Level) -> frozenset[Lifecycle]:
     return frozenset(state for followers in MOVES[level].values() for state in followers)
 
 
-def may_move(level: Level, state: Lifecycle | None, to: Lifecycle) -> bool:
-    """Whether the move is legal; ``state`` None means that the execution is being created."""
-    return to in MOVES[level].get(state, frozenset())
-
-
 def sources(level: Level, to: Lifecycle) -> frozenset[Lifecycle]:
     """The states from which ``to`` can be reached in one move: the guard of the UPDATE that makes it."""
     return frozenset(state for state, followers in MOVES[level].items() if state is not None and to in followers)

@@ -51,14 +51,13 @@ class Fields:
         name = next((name for part, name in places.items() if part in sentence), WHOLE_FORM)
         self.refuse(name, sentence)
 
-    def whole(self, name: str, what: str, default: int, least: int, most: int = INT_MAX) -> int:
+    def whole(self, name: str, what: str, default: int, least: int) -> int:
         """A whole number; the default for an empty field, and also when it is wrong, which is noted."""
         text = self[name].strip()
         if not text:
             return default
-        if not (text.isascii() and text.lstrip("-").isdigit() and least <= int(text[:20]) <= most):
-            bounds = f"of at least {least}" if most == INT_MAX else f"from {least} to {most}"
-            self.refuse(name, f"The {what} must be a whole number {bounds}.")
+        if not (text.isascii() and text.lstrip("-").isdigit() and least <= int(text[:20]) <= INT_MAX):
+            self.refuse(name, f"The {what} must be a whole number of at least {least}.")
             return default
         return int(text)
 

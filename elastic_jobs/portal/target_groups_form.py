@@ -23,8 +23,6 @@ KINDS = (
 )
 ENUMERATED = frozenset({TargetType.SQL_SERVER, TargetType.SQL_ELASTIC_POOL, TargetType.SQL_SHARD_MAP})
 """Kinds whose databases are asked for when a job runs, with a credential of its own."""
-MOST_DATABASES = 1000
-"""Databases that one form may add."""
 PLACES = {
     "twice": "databases",
     "Server '": "server",

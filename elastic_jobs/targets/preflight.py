@@ -67,11 +67,10 @@ class Preflight:
         self,
         connector: Connector,
         *,
-        at_once: int = CHECKS_AT_ONCE,
         login_timeout_seconds: int = LOGIN_TIMEOUT_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._connector, self._at_once, self._monotonic = connector, at_once, monotonic
+        self._connector, self._monotonic = connector, monotonic
         self._login_timeout = login_timeout_seconds
 
     def check_group(
@@ -154,7 +153,7 @@ class Preflight:
         results = in_parallel(
             servers,
             lambda server: network_checks(self._connector, server, login, self._monotonic),
-            at_most=self._at_once,
+            at_most=CHECKS_AT_ONCE,
             stop=stop,
             name="preflight of a server",
             seconds=seconds,
@@ -167,7 +166,7 @@ class Preflight:
         results = in_parallel(
             targets,
             lambda target: self._database_checks(target, login, stop),
-            at_most=self._at_once,
+            at_most=CHECKS_AT_ONCE,
             stop=stop,
             name="preflight of a database",
             seconds=seconds,

@@ -23,8 +23,6 @@ what is lost when an instance is killed, and what an alert comes late."""
 AZURE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 AZURE_AUTHENTICATION = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
 OTLP = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
-SETTINGS = (AZURE, AZURE_AUTHENTICATION, *OTLP)
-"""The settings that this file reads; OpenTelemetry reads more of its own."""
 
 LOGGER = "elastic_jobs"
 _lock = threading.Lock()

@@ -99,7 +99,9 @@ def test_passwords_move_into_a_vault_and_back(book: Book, safe: KeyVaultSafe, va
     assert reseal(book.database, book.edit, into).resealed == 1
     assert vault.names() == [secret_name(PREFIX, "runner")]
     with book.database.read() as connection:
-        assert credentials.find_sealed(connection, "runner") == ("jobuser", MARK)
+        moved = credentials.find_stored(connection, "runner")
+    assert moved is not None
+    assert (moved.username, moved.sealed) == ("jobuser", MARK)
     vault_only = MixedSafe(sealer=None, vault=safe, into_vault=True)
     assert _password(book, vault_only) == "Pa55word!"
     back = MixedSafe(sealer=Sealer(NEW), vault=safe, into_vault=False)

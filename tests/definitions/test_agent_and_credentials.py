@@ -97,10 +97,10 @@ def test_a_credential_is_created_changed_and_listed(hand: Hand) -> None:
         assert credentials.get_credential(connection, "Third") == credentials.Credential(name="third", username="u2")
         assert [c.name for c in credentials.list_credentials(connection)] == ["refresher", "runner", "third"]
         assert [c.name for c in credentials.list_credentials(connection, after="refresher", limit=1)] == ["runner"]
-        sealed = credentials.find_sealed(connection, "third")
-        assert credentials.find_sealed(connection, "nobody") is None
-    assert sealed is not None
-    assert (sealed[0], hand.sealer.open("third", sealed[1])) == ("u2", "secret two")
+        stored = credentials.find_stored(connection, "third")
+        assert credentials.find_stored(connection, "nobody") is None
+    assert stored is not None
+    assert (stored.username, hand.sealer.open("third", stored.sealed)) == ("u2", "secret two")
 
 
 def test_passwords_are_neither_stored_nor_shown(hand: Hand) -> None:

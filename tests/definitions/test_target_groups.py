@@ -46,15 +46,16 @@ def test_groups_are_listed_by_name_with_their_members(hand: Hand) -> None:
     assert [group.name for group in page] == ["b"]
 
 
-def test_an_empty_group_can_be_made_and_filled_member_by_member(hand: Hand) -> None:
+def test_an_empty_group_can_be_made_and_filled_later(hand: Hand) -> None:
     with hand.database.write() as connection:
         group, created = target_groups.save_group(connection, hand.edit, "later", ())
-        member_id = target_groups.add_member(connection, hand.edit, "LATER", SERVER)
-        with pytest.raises(NotFoundError):
-            target_groups.add_member(connection, hand.edit, "nobody", SERVER)
+        filled, created_again = target_groups.save_group(connection, hand.edit, "LATER", [SERVER])
     with hand.database.read() as connection:
-        assert target_groups.get_group(connection, "later").members == ((member_id, SERVER),)
+        assert target_groups.get_group(connection, "later").members == filled.members
+        with pytest.raises(NotFoundError):
+            target_groups.get_group(connection, "nobody")
     assert (group.members, created) == ((), True)
+    assert ([member for _, member in filled.members], created_again) == ([SERVER], False)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ class PythonHand:
 
     def add_member(self, group: str, member: Member) -> None:
         with refusals(), self.database.write() as connection:
-            target_groups.add_member(connection, self._hand.edit, group, member)
+            found = target_groups.get_group(connection, group)
+            members = [*(old for _, old in found.members), member]
+            target_groups.save_group(connection, self._hand.edit, found.name, members)
 
     def drop_member(self, group: str, member: Member) -> None:
         with self.database.read() as connection:

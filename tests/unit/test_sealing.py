@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastic_jobs.credentials.sealing import Sealer
-from elastic_jobs.credentials.store import CredentialStore, SealedCredentialStore
+from elastic_jobs.credentials.store import StoredCredentials
 from elastic_jobs.errors import CredentialError, NotFoundError
+from elastic_jobs.jobdb.definitions.credentials import StoredCredential
 from elastic_jobs.targets.authentication import PasswordLogin
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -65,8 +66,9 @@ def test_a_key_of_another_length_is_refused() -> None:
 
 def test_the_store_gives_a_login() -> None:
     sealer = Sealer(KEY)
-    rows = {"job": ("jobuser", sealer.seal("job", "secret")), "moved": ("jobuser", sealer.seal("job", "secret"))}
-    store: CredentialStore = SealedCredentialStore(rows.get, sealer)
+    sealed = sealer.seal("job", "secret")
+    rows = {name: StoredCredential(name=name, username="jobuser", sealed=sealed) for name in ("job", "moved")}
+    store = StoredCredentials(rows.get, sealer)
     assert store.login("job") == PasswordLogin(username="jobuser", password="secret")
     with pytest.raises(NotFoundError, match="There is no credential 'nobody'"):
         store.login("nobody")

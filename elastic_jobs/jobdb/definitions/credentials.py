@@ -95,12 +95,6 @@ def get_credential(connection: Connection, name: str) -> Credential:
     return found
 
 
-def find_sealed(connection: Connection, name: str) -> tuple[str, bytes] | None:
-    """User name and sealed password of the credential of this name, or None. Only for whoever may open it."""
-    found = find_stored(connection, name)
-    return None if found is None else (found.username, found.sealed)
-
-
 def find_stored(connection: Connection, name: str) -> StoredCredential | None:
     """All of the credential of this name, or None. Only for whoever may open it."""
     table = tables.credentials

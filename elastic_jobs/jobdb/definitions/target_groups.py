@@ -107,18 +107,6 @@ def save_group(connection: Connection, edit: Edit, name: str, members: Sequence[
     return saved, current is None
 
 
-def add_member(connection: Connection, edit: Edit, group_name: str, member: Member) -> UUID:
-    """Add one member to a group and tell its id.
-
-    Raises:
-        NotFoundError: there is no such group.
-        InvalidDefinitionError: as ``save_group``.
-    """
-    group = get_group(connection, group_name)
-    saved, _ = save_group(connection, edit, group.name, [*(old for _, old in group.members), member])
-    return saved.members[-1][0]
-
-
 def delete_group(connection: Connection, edit: Edit, name: str) -> bool:
     """Delete the group with its members; False when there was none.
 

@@ -274,10 +274,6 @@ def delay_seconds(text: str) -> float:
     return int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3] or 0) + float(f"0.{match[4] or 0}")
 
 
-def default_scale(sql_type: SqlType) -> int:
-    return {"datetime": 3, "smalldatetime": 0, "date": 0}.get(sql_type.name, sql_type.scale)
-
-
 def datetime_type(sql_type: SqlType) -> SqlType:
     """The type in which a date part is added to a value: text counts as datetime."""
     return sql_type if types.family(sql_type) == "temporal" else types.DATETIME

@@ -31,7 +31,6 @@ class Frame:
         self.nesting = nesting
         self.procedure = procedure
         self.scope_identity: int | None = None
-        self.table_variables: list[str] = []
         self._errors: list[SqlError] = []
 
     @contextmanager

@@ -79,10 +79,6 @@ def _numeric(arguments: Sequence[SqlType]) -> SqlType:
     return types.FLOAT if types.family(first) in (STRING, REAL) else first
 
 
-def _position(value: Any, low: int = 0) -> int:
-    return max(low, int(value))
-
-
 # --------------------------------------------------------------------------------------------------------- strings
 
 
