@@ -44,6 +44,7 @@ ONE_STACK = {
 """Files that use the one stack of the session, and the name of their group."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.path.relative_to(ROOT).as_posix()

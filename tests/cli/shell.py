@@ -77,12 +77,14 @@ class Shell:
         """
         terminal, other_end = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+        # They would go before the terminal's own size, and some libraries of the tests set them.
+        sized = {name: value for name, value in self.environ().items() if name not in {"COLUMNS", "LINES"}}
         process = subprocess.Popen(
             [str(COMMAND), *arguments],
             stdin=other_end,
             stdout=other_end,
             stderr=other_end,
-            env={**self.environ(), "TERM": "xterm-256color"},
+            env={**sized, "TERM": "xterm-256color"},
             start_new_session=True,
         )
         os.close(other_end)

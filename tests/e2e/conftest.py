@@ -15,7 +15,8 @@ MANY = tuple(f"many{number}" for number in range(1, 111))
 POOL = tuple(f"pooled{number}" for number in range(1, 9))
 
 
-@pytest.fixture(scope="session")
+# Not for the session: until its end the stack would go on polling and ticking, and cost more than all its tests.
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     options = StackOptions(
         folder=Path(tmp_path_factory.mktemp("stack")),

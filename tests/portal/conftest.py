@@ -62,7 +62,8 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
     visitor.close()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: until its end the stack would go on polling and ticking.
+@pytest.fixture(scope="package")
 def live_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole product with emulator and worker processes."""
     options = StackOptions(
