@@ -23,7 +23,7 @@ serve: setup ## The whole stack until Ctrl-C; writes .local/endpoint.json (PORT,
 	@exec $(RUN) -m local.serve
 
 test: setup browser ## All tests
-	@$(RUN) -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(TESTS)
+	@$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 chaos: setup ## Seeded runs under kills, lost messages and faults (RUNS, SEED); then broken laws and the recovery time
 	@$(RUN) -m tests.chaos --runs $(RUNS) --seed $(SEED)

@@ -1,4 +1,4 @@
-"""How the suite is shared out between processes (pytest-xdist): files stay whole, what shares a stack stays together.
+"""How the suite is shared out between processes (pytest-xdist, ``--dist loadfile``): files stay whole, in this order.
 
 Most tests of the whole stack wait for clocks, leases and ticks, so that several processes help even on two cores.
 """
@@ -34,21 +34,9 @@ LONGEST_FIRST = (
     "credentials",
 )
 """Folders whose files take longest, so that none of them is begun last."""
-ONE_STACK = {
-    "e2e/test_capacity_and_crashes.py": "e2e",
-    "e2e/test_honest_results.py": "e2e",
-    "e2e/test_journal.py": "e2e",
-    "portal/test_live.py": "portal over the whole stack",
-    "portal/test_jobs_tutorial.py": "portal over the whole stack",
-}
-"""Files that use the one stack of the session, and the name of their group."""
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        file = item.path.relative_to(ROOT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(ONE_STACK.get(file, file)))
     items.sort(key=lambda item: _rank(item.path.relative_to(ROOT).parts[0]))
 
 
