@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -119,13 +119,7 @@ class Gate:
         Raises:
             ApiError: 401, 403, 429 or 503.
         """
-        try:
-            caller = await self._authenticator.authenticate(bearer_token(headers.getlist("authorization")))
-        except ApiError as refusal:
-            if refusal.status == 401:
-                self._limits.stranger(_address(scope, headers))
-            raise
-        remaining = self._limits.caller(caller.id)
+        caller, remaining = await self._counted(self._bearer(headers), scope, headers)
         if remaining is not None:
             kind = _REMAINING.get(scope["method"], "writes")
             answer.add(f"x-ms-ratelimit-remaining-subscription-{kind}", str(remaining))
@@ -135,16 +129,26 @@ class Gate:
     async def _visited(self, visitors: Visitors, inner: dict[str, Any], headers: Headers) -> None:
         """Note who looks at a page, or why nobody may: the portal says so in a page of its own."""
         try:
-            try:
-                caller = await visitors.caller(headers)
-            except ApiError as refusal:
-                if refusal.status == 401:
-                    self._limits.stranger(_address(inner, headers))
-                raise
-            self._limits.caller(caller.id)
-            inner["state"]["caller"] = caller
+            inner["state"]["caller"], _ = await self._counted(visitors.caller(headers), inner, headers)
         except ApiError as refusal:
             inner["state"]["refusal"] = refusal
+
+    async def _bearer(self, headers: Headers) -> Caller:
+        return await self._authenticator.authenticate(bearer_token(headers.getlist("authorization")))
+
+    async def _counted(self, finding: Awaitable[Caller], scope: Scope, headers: Headers) -> tuple[Caller, int | None]:
+        """The caller whom ``finding`` finds, and how many requests are left to them; strangers are counted as well.
+
+        Raises:
+            ApiError: 401, 429 or 503.
+        """
+        try:
+            caller = await finding
+        except ApiError as refusal:
+            if refusal.status == 401:
+                self._limits.stranger(_address(scope, headers))
+            raise
+        return caller, self._limits.caller(caller.id)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         """The whole body.

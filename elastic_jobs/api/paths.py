@@ -7,6 +7,7 @@ that a ``/`` inside a name does not part it. Handlers get names decoded (``Segme
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -107,18 +108,23 @@ def route_path(raw_path: str) -> str:
     segments = raw_path.split("/")[1:]
     if len(segments) > 1 and segments[-1] == "":
         segments.pop()
-    short = bool(segments) and unquote(segments[0]).lower() == SHORT_PREFIX[1:]
+    names = [_decoded(segment) for segment in segments]
+    if segments[:1] == [PORTAL_PREFIX[1:]]:
+        # The addresses of pages are the portal's own: no word in them is another spelling of one of the API's.
+        return _joined(names)
+    short = bool(names) and names[0].lower() == SHORT_PREFIX[1:]
     rewritten: list[str] = []
-    # The addresses of pages are the portal's own: no word in them is another spelling of one of the API's.
-    page = bool(segments) and segments[0] == PORTAL_PREFIX[1:]
-    fixed = not page
-    for place, segment in enumerate(segments):
-        plain = _decoded(segment)
-        known = _FIXED.get(plain.lower()) if fixed else None
-        rewritten.append(known if known is not None else quote(plain, safe=""))
+    fixed = True
+    for place, name in enumerate(names):
+        known = _FIXED.get(name.lower()) if fixed else None
+        rewritten.append(name if known is None else known)
         # Fixed segments and names take turns; two fixed ones follow each other at these places only.
-        fixed = not page and (not fixed or (short and place == 0) or known in {_PROVIDERS, _NAMESPACE})
-    return "/" + "/".join(rewritten)
+        fixed = not fixed or (short and place == 0) or known in {_PROVIDERS, _NAMESPACE}
+    return _joined(rewritten)
+
+
+def _joined(names: Iterable[str]) -> str:
+    return "/" + "/".join(quote(name, safe="") for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
