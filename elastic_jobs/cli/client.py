@@ -106,6 +106,15 @@ class Client:
         """One resource. Query values that are None are left out; ``$top`` and such go as ``**{"$top": 5}``."""
         return self._json(self._send("GET", PREFIX + path, query=query))
 
+    def agent(self) -> dict[str, Any] | None:
+        """The agent, None while there is none."""
+        try:
+            return self.get("")
+        except ApiError as error:
+            if error.code != "JobAgentNotFound":
+                raise
+            return None
+
     def pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """The items of a list, page after page as they are asked for."""
         given = dict(query)
@@ -240,23 +249,26 @@ class Client:
         """Wait for a long-running operation; its result."""
         while answer.status_code == 202:
             state, location = answer.headers.get("Azure-AsyncOperation"), answer.headers.get("Location")
-            if not state and not location:
+            if state:
+                self._await_success(state, answer)
+                return self._follow(location) if location else self._send("GET", PREFIX + path)
+            if not location:
                 return answer
             self._sleep(_pause(answer, 1))
-            answer = self._follow(state or location)
-            if not state:
-                continue  # Location answers 202 itself until the work is done
+            answer = self._follow(location)  # it answers 202 itself until the work is done
+        return answer
+
+    def _await_success(self, state: str, answer: httpx.Response) -> None:
+        """Ask for the state of an operation until it has succeeded. answer: says when to ask first."""
+        while True:
+            self._sleep(_pause(answer, 1))
+            answer = self._follow(state)
             found = self._json(answer)
+            if found.get("status") == "Succeeded":
+                return
             if found.get("status") in {"Failed", "Canceled"}:
                 said = found.get("error") or {}
                 raise ApiError(400, str(said.get("code", "")), str(said.get("message", "The operation failed.")))
-            if found.get("status") == "Succeeded":
-                return self._follow(location) if location else self._send("GET", PREFIX + path)
-            answer.status_code = 202
-            answer.headers["Azure-AsyncOperation"] = state
-            if location:
-                answer.headers["Location"] = location
-        return answer
 
     def _follow(self, url: str) -> httpx.Response:
         # On our own endpoint: the token goes nowhere else.

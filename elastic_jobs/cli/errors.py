@@ -19,6 +19,12 @@ class ExitCode(IntEnum):
     """Ctrl-C, as shells have it (128 + SIGINT)."""
 
 
+def first_line(error: Exception) -> str:
+    """The beginning of what somebody else's error says: the rest of it is for programmers."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 class CliError(Exception):
     """Something a person reads as one sentence; ``exit_code`` is what the shell gets."""
 

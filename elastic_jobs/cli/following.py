@@ -10,10 +10,10 @@ from rich.text import Text
 
 from elastic_jobs.cli.errors import ExitCode
 from elastic_jobs.cli.output import STYLES, cell, safe, styled
-from elastic_jobs.cli.progress import Bars, Lines, Silence, counts
+from elastic_jobs.cli.progress import Bars, Lines, Silence, counts, target_count
 from elastic_jobs.cli.runs import duration, exit_code, run_path, seconds_of, shown
 from elastic_jobs.cli.session import Session
-from elastic_jobs.cli.watch import Display, Snapshot, Watch
+from elastic_jobs.cli.watch import Display, Snapshot, StepState, Watch
 from elastic_jobs.domain.lifecycle import Lifecycle
 
 _VARYING = re.compile(r"'\.\.\.'|\"\.\.\.\"|\[\.\.\.\]|<id>|#")
@@ -74,10 +74,9 @@ def summarize(session: Session, job: str, execution: str, snapshot: Snapshot) ->
     run = execution[:SHORT_ID] if out.console.is_terminal else execution
     out.hanging(Text(), Text.assemble((safe(job), "bold"), f"  run {run}  ", state, after))
     for step in snapshot.steps:
-        targets = f"  {step.total} target{'' if step.total == 1 else 's'}"
         many = f": {counts(step.targets)}" if step.total else ""
         name = f"{step.number:>3} {safe(step.name)}  "
-        out.hanging(Text(name), Text.assemble(styled(step.lifecycle.value), targets, many))
+        out.hanging(Text(name), Text.assemble(styled(step.lifecycle.value), f"  {target_count(step.total)}", many))
     said = snapshot.run["properties"].get("lastMessage")
     if said and not groups and snapshot.lifecycle is not Lifecycle.SUCCEEDED:
         out.hanging(Text("    "), Text(cell(said)))
@@ -116,7 +115,7 @@ def _without_number(message: str) -> str:
     return _NUMBER.sub("", message.removeprefix("Command failed: "))
 
 
-def _step_value(step: Any) -> dict[str, Any]:
+def _step_value(step: StepState) -> dict[str, Any]:
     return {
         "stepId": step.number,
         "stepName": step.name,

@@ -44,6 +44,11 @@ def counts(targets: Mapping[Lifecycle, int]) -> str:
     return ", ".join(f"{targets[state]} {word}" for state, word in WORDS.items() if targets.get(state))
 
 
+def target_count(count: int) -> str:
+    """1 target, 2 targets."""
+    return f"{count} target{'' if count == 1 else 's'}"
+
+
 def state_word(step: StepState) -> str:
     """What a step does, for people."""
     return _STATES.get(step.lifecycle, step.lifecycle.value)
@@ -109,7 +114,7 @@ class Bars:
         ]
         if step.lifecycle in TERMINAL:
             state = (f"{step.lifecycle.value}  ", STYLES[step.lifecycle])
-            return [_line(Text.assemble(label, state, *(tally if len(tally) > 1 else [_targets(step.total)])))]
+            return [_line(Text.assemble(label, state, *(tally if len(tally) > 1 else [target_count(step.total)])))]
         if not step.total:
             return [_line(Text.assemble(label, (state_word(step), "dim")))]
         part = f"  {step.ended:>{len(str(step.total))}}/{step.total}"
@@ -161,7 +166,7 @@ class Lines:
         name = f"step {step.number} {safe(step.name)}: {state_word(step)}"
         if not step.total:
             return name
-        return f"{name}, {step.ended} of {_targets(step.total)} ended ({counts(step.targets)})"
+        return f"{name}, {step.ended} of {target_count(step.total)} ended ({counts(step.targets)})"
 
 
 class Silence:
@@ -186,10 +191,6 @@ class Silence:
 def _sized(text: str, width: int) -> str:
     """A text of exactly this many cells; what is longer ends with an ellipsis."""
     return set_cell_size(text, width - 1) + "…" if cell_len(text) > width else set_cell_size(text, width)
-
-
-def _targets(count: int) -> str:
-    return f"{count} target{'' if count == 1 else 's'}"
 
 
 def _line(text: Text) -> Text:

@@ -25,6 +25,11 @@ def name_of(resource_id: str | None) -> str:
     return unquote(resource_id.rsplit("/", 1)[-1]) if resource_id else ""
 
 
+def job_of(execution: Mapping[str, Any]) -> str:
+    """The name of a run's job, out of the run's id ``.../jobs/<job>/executions/<id>``."""
+    return name_of(str(execution["id"]).rsplit("/executions/", 1)[0])
+
+
 def find_run(client: Client, job: str, wanted: str | None) -> str:
     """The id of a run of the job.
 

@@ -7,14 +7,17 @@ import binascii
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 from elastic_jobs.cli.contexts import Context
-from elastic_jobs.cli.errors import NoAccess, UsageError
+from elastic_jobs.cli.errors import NoAccess, UsageError, first_line
 
 LOCAL_AUDIENCE = "elastic-jobs"
 """What an endpoint in local mode names as its audience."""
+_RENEW_SECONDS = 300
+"""A kept token that ends this soon is not sent again; another one is asked for."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _OWN_APP = re.compile(r"api://\S+|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
@@ -36,23 +39,30 @@ def token_source(context: Context) -> Callable[[], str]:
 
 
 def entra_source(scope: str, tenant: str | None) -> Callable[[], str]:
-    """Tokens of Entra ID, as whoever is signed in on this machine; nothing is stored."""
+    """Tokens of Entra ID, as whoever is signed in on this machine; nothing is stored beyond this process."""
     # Its import takes most of a second, which the other contexts need not wait for.
+    from azure.core.credentials import AccessToken
     from azure.core.exceptions import ClientAuthenticationError
     from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
     # It logs each way that it tries; what matters is in the error.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     credential = DefaultAzureCredential()
+    held: AccessToken | None = None
 
     def get() -> str:
+        nonlocal held
+        # The credential of 'az login' keeps no token: it would run 'az', which takes a second, for each request.
+        if held is not None and held.expires_on - time.time() > _RENEW_SECONDS:
+            return held.token
         try:
-            return credential.get_token(scope, tenant_id=tenant).token if tenant else credential.get_token(scope).token
+            held = credential.get_token(scope, tenant_id=tenant) if tenant else credential.get_token(scope)
         except (ClientAuthenticationError, CredentialUnavailableError) as error:
             raise NoAccess(
-                f"Entra ID gives no token for {scope}: {_first_line(error)} Sign in with 'az login'"
+                f"Entra ID gives no token for {scope}: {first_line(error)[:300]} Sign in with 'az login'"
                 f"{f' --tenant {tenant}' if tenant else ''}, or set AZURE_CLIENT_ID, AZURE_TENANT_ID and a secret."
             ) from error
+        return held.token
 
     return get
 
@@ -84,8 +94,3 @@ def claims_of(token: str) -> dict[str, Any]:
     except (binascii.Error, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]

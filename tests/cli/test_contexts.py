@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from elastic_jobs.cli.contexts import Context, Contexts, chosen
 from elastic_jobs.cli.errors import NoAccess, UsageError
-from elastic_jobs.cli.tokens import claims_of, scope_for, token_source
+from elastic_jobs.cli.tokens import claims_of, entra_source, scope_for, token_source
 from tests.api.support import ALL_ROLES, Server, token
 from tests.cli.shell import Shell
 from tests.cli.wire import Reply, ScriptedServer
@@ -234,6 +235,19 @@ def test_entra_id_gives_the_token_whenever_it_is_needed(stranger: Shell, server:
     assert refused.code == 4
     assert "Entra ID gives no token for api://app/.default" in refused.err
     assert "Traceback" not in refused.err
+
+
+@pytest.mark.parametrize(("lives", "calls"), [(3600, 1), (200, 3)])
+def test_a_token_of_entra_id_is_asked_for_again_when_it_ends_soon(
+    lives: int, calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"accessToken": "a.b.c", "expires_on": int(time.time()) + lives}
+    folder = fake_az(tmp_path / "bin", json.dumps(given))
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    source = entra_source("api://app/.default", None)
+    assert [source() for _ in range(3)] == ["a.b.c"] * 3
+    assert len((folder / "asked").read_text().splitlines()) == calls
 
 
 def test_scopes_follow_from_audiences() -> None:

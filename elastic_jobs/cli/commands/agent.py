@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -111,9 +112,8 @@ def audit(
 ) -> None:
     """Who changed what, and who started or canceled what."""
     entries = session.client.pages(path("audit"), caller=caller, action=action, resource=resource)
-    rows = [entry for entry, _ in zip(entries, range(top), strict=False)]
     session.printer.rows(
-        rows,
+        islice(entries, top),  # no page is asked for that is not shown
         [
             Column("TIME", lambda row: moment(row["time"])),
             Column("CALLER", lambda row: row["caller"]),

@@ -12,7 +12,7 @@ import typer
 
 from elastic_jobs.cli.client import Client, path
 from elastic_jobs.cli.contexts import Contexts, chosen
-from elastic_jobs.cli.errors import CliError, UsageError
+from elastic_jobs.cli.errors import ApiError, CliError, UsageError
 from elastic_jobs.cli.tokens import token_source
 
 COMPLETION_SECONDS = 2.0
@@ -109,6 +109,21 @@ def pairs(given: list[str], option: str) -> dict[str, str]:
             raise UsageError(f"{option} is '{each}'; write it as name=value.")
         found[name] = value
     return found
+
+
+def refuse_existing(client: Client, where: str, sentence: str) -> None:
+    """Keep a command that creates from changing what is there.
+
+    Raises:
+        UsageError: the sentence; something is at this path already.
+    """
+    try:
+        client.get(where)
+    except ApiError as error:
+        if error.code != "ResourceNotFound":
+            raise
+    else:
+        raise UsageError(sentence)
 
 
 def body_of(resource: dict[str, Any]) -> dict[str, Any]:

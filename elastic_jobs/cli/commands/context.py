@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -13,7 +13,7 @@ import typer
 from elastic_jobs.cli.client import Client, checked_endpoint
 from elastic_jobs.cli.commands.common import read_secret
 from elastic_jobs.cli.contexts import Context, read_stack, with_endpoint
-from elastic_jobs.cli.errors import ApiError, CliError, UsageError
+from elastic_jobs.cli.errors import CliError, UsageError
 from elastic_jobs.cli.output import Column
 from elastic_jobs.cli.session import Session, command
 from elastic_jobs.cli.tokens import LOCAL_AUDIENCE, claims_of, scope_for, token_source
@@ -181,11 +181,9 @@ def _greeting(context: Context) -> str:
     token = token_source(context)
     roles = ", ".join(str(role) for role in claims_of(token()).get("roles", [])) or "none that the token tells"
     with Client(context.endpoint, token) as client:
-        try:
-            agent: dict[str, Any] = client.get("")
-            about = f"its agent is '{agent['name']}'"
-        except ApiError as error:
-            if error.code != "JobAgentNotFound":
-                raise
-            about = "it has no agent yet: elastic-jobs agent create NAME --location LOCATION"
+        agent = client.agent()
+    if agent is None:
+        about = "it has no agent yet: elastic-jobs agent create NAME --location LOCATION"
+    else:
+        about = f"its agent is '{agent['name']}'"
     return f"Signed in to {context.endpoint} as '{context.name}' (roles: {roles}); {about}."

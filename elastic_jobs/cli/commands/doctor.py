@@ -81,7 +81,7 @@ def _findings(session: Session, *, preflight: bool) -> Iterator[Finding]:
     if health.refused is not None:
         return  # without its job database the API answers nothing else
     token = token_source(context)()
-    agent = _agent(session.client)
+    agent = session.client.agent()
     yield from doctor.check_token(claims_of(token), datetime.now(UTC))
     estate = _estate(session.client, agent)
     yield from doctor.check_agent(estate)
@@ -126,15 +126,6 @@ def _certificate_ends(answer: httpx.Response) -> datetime | None:
     certificate = tls.getpeercert() if tls is not None else None
     ends = (certificate or {}).get("notAfter")
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC) if isinstance(ends, str) else None
-
-
-def _agent(client: Client) -> dict[str, Any] | None:
-    try:
-        return client.get("")
-    except ApiError as error:
-        if error.code != "JobAgentNotFound":
-            raise
-        return None
 
 
 def _estate(client: Client, agent: dict[str, Any] | None) -> Estate:

@@ -18,8 +18,8 @@ from elastic_jobs.cli.runs import (
     duration,
     find_run,
     has_ended,
+    job_of,
     lifecycle_of,
-    name_of,
     parse_since,
     run_path,
     seconds_of,
@@ -61,7 +61,7 @@ def list_runs(
         session.client.pages(where, **query),
         [
             Column("RUN", lambda row: row["name"], short=SHORT_ID),
-            Column("JOB", lambda row: name_of(row["id"].rsplit("/executions/", 1)[0])),
+            Column("JOB", job_of),
             Column("STATE", lambda row: row["properties"]["lifecycle"]),
             Column("STARTED", lambda row: moment(row["properties"]["createTime"])),
             Column("TOOK", lambda row: duration(seconds_of(row)), optional=1, right=True),

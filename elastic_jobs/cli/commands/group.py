@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from elastic_jobs.cli.client import path
-from elastic_jobs.cli.commands.common import GroupName, Yes, body_of, completing
-from elastic_jobs.cli.errors import ApiError, ExitCode, UsageError
+from elastic_jobs.cli.commands.common import GroupName, Yes, body_of, completing, refuse_existing
+from elastic_jobs.cli.errors import ExitCode, UsageError
 from elastic_jobs.cli.files.names import file_stems
 from elastic_jobs.cli.output import Column, cell
 from elastic_jobs.cli.runs import name_of, shown
@@ -64,13 +64,8 @@ def show(session: Session, group: GroupName) -> None:
 @command(app, "create", example="elastic-jobs group create customers")
 def create(session: Session, group: GroupName) -> None:
     """Create an empty target group; 'group members add' fills it."""
-    try:
-        session.client.get(path("targetGroups", group))
-    except ApiError as error:
-        if error.code != "ResourceNotFound":
-            raise
-    else:
-        raise UsageError(f"There is a target group '{group}' already; see 'group members --help'.")
+    known = f"There is a target group '{group}' already; see 'group members --help'."
+    refuse_existing(session.client, path("targetGroups", group), known)
     _print(session, session.client.put(path("targetGroups", group), {"properties": {"members": []}}))
     session.note(f"Now give it members: elastic-jobs group members add {shown(group)} --server SERVER")
 
@@ -143,7 +138,7 @@ def remove(
 def resolve(session: Session, group: GroupName) -> None:
     """Dry run: the databases that a step would hit now. Nothing is run on them."""
     found = session.client.post(path("targetGroups", group, "resolve"))
-    if session.printer.form.value == "table":
+    if not session.printer.value(found):
         session.printer.rows(
             found["targets"],
             [
@@ -152,13 +147,9 @@ def resolve(session: Session, group: GroupName) -> None:
                 Column("POOL", lambda row: row.get("elasticPoolName"), optional=1),
             ],
         )
-    else:
-        session.printer.value(found)
-    for each in found["refused"]:
-        session.warn(f"{each['serverName']}/{each['databaseName']} is refused: {each['reason']}")
+    _warn_of_refused(session, found)
     if not found["complete"]:
-        for each in found["failures"]:
-            session.warn(f"The {each['what']} could not be asked: {each['error']}")
+        _warn_of_failures(session, found)
         session.warn("While a server cannot be asked, a step runs nowhere.")
         raise typer.Exit(ExitCode.FAILED)
     session.note(f"{len(found['targets'])} databases.")
@@ -181,7 +172,7 @@ def preflight(
     """Try out each database without running a script: what is in the way, and the way out. 1 when something is."""
     body = {"credential": credential, "timeLimitSeconds": seconds}
     found = session.client.post(path("targetGroups", group, "preflight"), body)
-    if session.printer.form.value == "table":
+    if not session.printer.value(found):
         session.printer.rows(
             found["targets"],
             [
@@ -191,10 +182,7 @@ def preflight(
                 Column("IN THE WAY", obstacle, flexible=True),
             ],
         )
-    else:
-        session.printer.value(found)
-    for each in found["failures"]:
-        session.warn(f"The {each['what']} could not be asked: {each['error']}")
+    _warn_of_failures(session, found)
     if not found["ready"]:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -231,13 +219,21 @@ def user_setup(
         for script in found["scripts"]:
             session.printer.line(f"-- {cell(script['serverName'])}, database {cell(script['databaseName'])}")
             session.printer.line(script["sql"].rstrip() + "\n")
-    for each in found["refused"]:
-        session.warn(f"{each['serverName']}/{each['databaseName']} is refused: {each['reason']}")
-    for each in found["failures"]:
-        session.warn(f"The {each['what']} could not be asked: {each['error']}")
+    _warn_of_refused(session, found)
+    _warn_of_failures(session, found)
     if not found["complete"]:
         session.warn("These are the scripts for what is known by name; run them, and ask again.")
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _warn_of_refused(session: Session, found: dict[str, Any]) -> None:
+    for each in found["refused"]:
+        session.warn(f"{each['serverName']}/{each['databaseName']} is refused: {each['reason']}")
+
+
+def _warn_of_failures(session: Session, found: dict[str, Any]) -> None:
+    for each in found["failures"]:
+        session.warn(f"The {each['what']} could not be asked: {each['error']}")
 
 
 def obstacle(target: dict[str, Any]) -> str:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from elastic_jobs.cli.client import path
-from elastic_jobs.cli.commands.common import CancelOnInterrupt, JobName, Watching, Yes, body_of
-from elastic_jobs.cli.errors import ApiError, UsageError
+from elastic_jobs.cli.commands.common import CancelOnInterrupt, JobName, Watching, Yes, body_of, refuse_existing
+from elastic_jobs.cli.errors import UsageError
 from elastic_jobs.cli.following import SHORT_ID, finish, follow
 from elastic_jobs.cli.output import Column, moment
-from elastic_jobs.cli.runs import name_of, parse_instant, shown
+from elastic_jobs.cli.runs import job_of, parse_instant, shown
 from elastic_jobs.cli.schedules import ONCE, iso_interval, schedule_text
 from elastic_jobs.cli.session import Session, command
 
@@ -69,7 +69,8 @@ def create(
     enable: Annotated[bool, typer.Option("--enable", help="Run by its schedule; without it only by hand.")] = False,
 ) -> None:
     """Create a job. Steps are added with 'step create'."""
-    _refuse_existing(session, job)
+    known = f"There is a job '{job}' already; change it with: elastic-jobs job update {shown(job)}"
+    refuse_existing(session.client, path("jobs", job), known)
     schedule = {**_schedule(every, start, end), "enabled": enable}
     found = session.client.put(path("jobs", job), {"properties": {"description": description, "schedule": schedule}})
     _print(session, found)
@@ -185,9 +186,7 @@ def preview(
 
 def started(session: Session, found: dict[str, Any], *, watch: bool, cancel_on_interrupt: bool) -> None:
     """Tell of a run that was started, or follow it."""
-    execution = str(found["name"])
-    # .../jobs/<job>/executions/<id>
-    job = name_of(str(found["id"]).rsplit("/executions/", 1)[0])
+    job, execution = job_of(found), str(found["name"])
     if watch:
         finish(session, job, execution, follow(session, job, execution, cancel_on_interrupt=cancel_on_interrupt))
     if not session.printer.value(found):
@@ -216,16 +215,6 @@ def _change(session: Session, job: str, properties: dict[str, Any], schedule: di
         merged.pop("interval", None)
     body = {"description": current.get("description"), **properties, "schedule": merged}
     return session.client.put(path("jobs", job), {"properties": body})
-
-
-def _refuse_existing(session: Session, job: str) -> None:
-    try:
-        session.client.get(path("jobs", job))
-    except ApiError as error:
-        if error.code == "ResourceNotFound":
-            return
-        raise
-    raise UsageError(f"There is a job '{job}' already; change it with: elastic-jobs job update {shown(job)}")
 
 
 def _print(session: Session, job: dict[str, Any], steps: list[str] | None = None) -> None:

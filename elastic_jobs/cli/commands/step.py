@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from elastic_jobs.cli.client import path
-from elastic_jobs.cli.commands.common import JobName, StepName, Yes, body_of, completing, read_text
-from elastic_jobs.cli.errors import ApiError, UsageError
+from elastic_jobs.cli.commands.common import JobName, StepName, Yes, body_of, completing, read_text, refuse_existing
+from elastic_jobs.cli.errors import UsageError
 from elastic_jobs.cli.output import Column
 from elastic_jobs.cli.runs import name_of, shown
 from elastic_jobs.cli.session import Session, command
@@ -170,13 +170,8 @@ def create(
     """Add a step to a job. Without --retries and --timeout: 10 retries, 12 hours."""
     if script is None or targets is None:
         raise UsageError("A step needs --script FILE and --targets GROUP.")
-    try:
-        session.client.get(path("jobs", job, "steps", step))
-    except ApiError as error:
-        if error.code != "ResourceNotFound":
-            raise
-    else:
-        raise UsageError(f"The job '{job}' has a step '{step}' already; change it with 'step update'.")
+    known = f"The job '{job}' has a step '{step}' already; change it with 'step update'."
+    refuse_existing(session.client, path("jobs", job, "steps", step), known)
     wanted = Wanted(
         script=script,
         targets=targets,

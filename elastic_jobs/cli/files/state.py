@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from elastic_jobs.cli.client import Client, path
 from elastic_jobs.cli.errors import ApiError, CliError
 from elastic_jobs.cli.files import wire
 from elastic_jobs.cli.files.model import Definitions, GroupDefinition, JobDefinition, key
+from elastic_jobs.cli.runs import job_of, name_of
 
 _NOT_FOUND = 404
 
@@ -31,11 +32,11 @@ class Running:
     """What active executions need. jobs: by the keys of their names; groups: the same, each with a job that uses it."""
 
     jobs: frozenset[str] = frozenset()
-    groups: tuple[tuple[str, str], ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def user_of(self, group_name: str) -> str | None:
         """A job that runs on this target group now."""
-        return dict(self.groups).get(key(group_name))
+        return self.groups.get(key(group_name))
 
 
 def read_state(client: Client) -> AgentState:
@@ -44,14 +45,9 @@ def read_state(client: Client) -> AgentState:
     Raises:
         CliError: there is no agent, or something in it this version of the command does not know.
     """
-    try:
-        agent = client.get("")
-    except ApiError as error:
-        if error.code == "JobAgentNotFound":
-            raise CliError(
-                f"{client.endpoint} has no job agent yet; create it with 'elastic-jobs agent create'."
-            ) from error
-        raise
+    agent = client.agent()
+    if agent is None:
+        raise CliError(f"{client.endpoint} has no job agent yet; create it with 'elastic-jobs agent create'.")
     credentials = {item["name"]: str(item["properties"].get("username", "")) for item in client.pages("/credentials")}
     try:
         groups = tuple(wire.read_group(item) for item in client.pages("/targetGroups"))
@@ -104,15 +100,14 @@ def read_running(client: Client) -> Running:
     groups: dict[str, str] = {}
     versions: set[tuple[str, int]] = set()
     for item in client.pages("/executions", isActive=True):
-        name = str(wire.named_by(item["id"].rpartition("/executions/")[0]))
+        name = job_of(item)
         jobs.add(key(name))
         versions.add((name, int(item["properties"]["jobVersion"])))
     for name, version in sorted(versions):
         try:
             for step in client.pages(path("jobs", name, "versions", version, "steps")):
-                group = wire.named_by(step["properties"].get("targetGroup"))
-                groups[key(group or "")] = name
+                groups[key(name_of(step["properties"].get("targetGroup")))] = name
         except ApiError as error:
             if error.status != _NOT_FOUND:
                 raise
-    return Running(jobs=frozenset(jobs), groups=tuple(sorted(groups.items())))
+    return Running(jobs=frozenset(jobs), groups=groups)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 from uuid import UUID
 
 from elastic_jobs.cli.files.building import parse_instant
 from elastic_jobs.cli.files.model import GroupDefinition, JobDefinition
 from elastic_jobs.cli.files.writing import instant, options_of
+from elastic_jobs.cli.runs import name_of
 from elastic_jobs.domain.durations import format_duration, parse_duration
 from elastic_jobs.domain.model import Output, StepDefinition
 from elastic_jobs.domain.retry import RetryPolicy
@@ -22,7 +22,7 @@ Json = Mapping[str, Any]
 
 def named_by(reference: str | None) -> str | None:
     """The name at the end of a resource id."""
-    return unquote(reference.rpartition("/")[2]) if reference else None
+    return name_of(reference) if reference else None
 
 
 def read_group(resource: Json) -> GroupDefinition:

@@ -9,16 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from elastic_jobs.cli.errors import NoAccess, UsageError
-from elastic_jobs.cli.moving.source import (
-    HISTORY,
-    Gathered,
-    Source,
-    SourceError,
-    credential_of,
-    endpoints_left,
-    identity_left,
-)
+from elastic_jobs.cli.errors import NoAccess, UsageError, first_line
+from elastic_jobs.cli.moving.source import Gathered, Source, SourceError
 
 _AGENT = re.compile(
     r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/Microsoft\.Sql/servers/([^/]+)/jobAgents/([^/]+)/?",
@@ -89,13 +81,13 @@ def read_azure(agent: AzureAgent, make_client: MakeClient) -> Source:
         with make_client(agent.subscription) as client:
             return _read(client, (agent.resource_group, agent.server, agent.name), called)
     except ClientAuthenticationError as error:
-        raise NoAccess(f"Azure does not let us in: {_first_line(error)} Sign in with 'az login'.") from error
+        raise NoAccess(f"Azure does not let us in: {first_line(error)} Sign in with 'az login'.") from error
     except HttpResponseError as error:
         if error.status_code == 403:
-            raise NoAccess(f"Azure refuses: {_first_line(error)} The role Reader on the server is enough.") from error
-        raise SourceError(f"The {called} cannot be read: {_first_line(error)}") from error
+            raise NoAccess(f"Azure refuses: {first_line(error)} The role Reader on the server is enough.") from error
+        raise SourceError(f"The {called} cannot be read: {first_line(error)}") from error
     except AzureError as error:
-        raise SourceError(f"Azure cannot be asked: {_first_line(error)}") from error
+        raise SourceError(f"Azure cannot be asked: {first_line(error)}") from error
 
 
 def _read(client: Any, at: tuple[str, str, str], called: str) -> Source:
@@ -104,15 +96,9 @@ def _read(client: Any, at: tuple[str, str, str], called: str) -> Source:
     gathered.add_groups(item.as_dict() for item in client.job_target_groups.list_by_agent(*at))
     for job in client.jobs.list_by_agent(*at):
         gathered.add_job(job.as_dict(), [step.as_dict() for step in client.job_steps.list_by_job(*at, job.name)])
-    endpoints = (item.as_dict() for item in client.job_private_endpoints.list_by_agent(*at))
-    return Source(
-        called=called,
-        definitions=gathered.definitions(),
-        credentials=tuple(credential_of(item.as_dict()) for item in client.job_credentials.list_by_agent(*at)),
-        findings=(*gathered.findings, *identity_left(found), *endpoints_left(endpoints), HISTORY),
+    return gathered.source(
+        called,
+        found,
+        credentials=(item.as_dict() for item in client.job_credentials.list_by_agent(*at)),
+        endpoints=(item.as_dict() for item in client.job_private_endpoints.list_by_agent(*at)),
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from elastic_jobs.cli.client import Client, path
-from elastic_jobs.cli.errors import ApiError
-from elastic_jobs.cli.moving.source import (
-    HISTORY,
-    Gathered,
-    Source,
-    SourceError,
-    credential_of,
-    endpoints_left,
-    identity_left,
-)
+from elastic_jobs.cli.moving.source import Gathered, Source, SourceError
 
 
 def read_endpoint(client: Client) -> Source:
@@ -21,20 +12,16 @@ def read_endpoint(client: Client) -> Source:
     Raises:
         SourceError: there is no agent. CliError: as the client.
     """
-    try:
-        agent = client.get("")
-    except ApiError as error:
-        if error.code == "JobAgentNotFound":
-            raise SourceError(f"{client.endpoint} has no job agent; there is nothing to move.") from error
-        raise
+    agent = client.agent()
+    if agent is None:
+        raise SourceError(f"{client.endpoint} has no job agent; there is nothing to move.")
     gathered = Gathered()
     gathered.add_groups(client.pages("/targetGroups"))
     for job in client.pages("/jobs"):
         gathered.add_job(job, list(client.pages(path("jobs", job["name"], "steps"))))
-    left = [*identity_left(agent), *endpoints_left(client.pages("/privateEndpoints")), HISTORY]
-    return Source(
-        called=f"agent '{agent['name']}' at {client.endpoint}",
-        definitions=gathered.definitions(),
-        credentials=tuple(credential_of(item) for item in client.pages("/credentials")),
-        findings=(*gathered.findings, *left),
+    return gathered.source(
+        f"agent '{agent['name']}' at {client.endpoint}",
+        agent,
+        credentials=client.pages("/credentials"),
+        endpoints=client.pages("/privateEndpoints"),
     )

@@ -7,7 +7,7 @@ that all that needs it can come too; its real secret is to be set before anythin
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from elastic_jobs.cli.client import Client, path
@@ -112,7 +112,7 @@ def _credential_findings(
     return tuple(finding(credential) for credential in source.credentials)
 
 
-def carry_out(client: Client, move: Move, *, enable: bool, tell: Callable[[str], None] = lambda _: None) -> Moved:
+def carry_out(client: Client, move: Move, *, enable: bool) -> Moved:
     """Do it; what the API refuses is left out with what needs it, and told.
 
     Raises:
@@ -121,17 +121,11 @@ def carry_out(client: Client, move: Move, *, enable: bool, tell: Callable[[str],
     refused: dict[str, str] = {}
     for credential in move.credentials:
         reason = _create(client, credential)
-        if reason is None:
-            tell(f"created credential {credential.name}")
-        else:
+        if reason is not None:
             refused[credential.name] = reason
     if refused:
         move = _without(client, move, refused, enable=enable)
-    applied = (
-        apply_plan(client, move.plan, move.state.agent_id, tell=tell, keep_going=True)
-        if move.plan.changes
-        else Applied()
-    )
+    applied = apply_plan(client, move.plan, move.state.agent_id, keep_going=True) if move.plan.changes else Applied()
     lines = report_lines(move.source, move.wanted, move.plan, applied, move.findings)
     to_set = {each.name: each.username for each in move.credentials if each.name not in refused}
     return Moved(lines=tuple(lines), secrets=to_set)

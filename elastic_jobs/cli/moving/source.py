@@ -91,12 +91,24 @@ class Gathered:
             name = str(resource.get("name"))
             self.findings.append(Finding(kind=kind, name=name, outcome=Outcome.NOT_MOVED, reason=reason))
 
-    def definitions(self) -> Definitions:
-        """All that was understood."""
-        return Definitions(groups=tuple(self.groups), jobs=tuple(self.jobs)).sorted()
+    def source(
+        self,
+        called: str,
+        agent: Mapping[str, Any],
+        *,
+        credentials: Iterable[Mapping[str, Any]],
+        endpoints: Iterable[Mapping[str, Any]],
+    ) -> Source:
+        """All that was understood, with the agent's credentials and what never moves. called: for the report."""
+        return Source(
+            called=called,
+            definitions=Definitions(groups=tuple(self.groups), jobs=tuple(self.jobs)).sorted(),
+            credentials=tuple(_credential(each) for each in credentials),
+            findings=(*self.findings, *_identity_left(agent), *_endpoints_left(endpoints), HISTORY),
+        )
 
 
-def credential_of(resource: Mapping[str, Any]) -> SourceCredential:
+def _credential(resource: Mapping[str, Any]) -> SourceCredential:
     """A credential as the management API writes it."""
     properties = resource.get("properties") or {}
     servers = properties.get("allowedServers")
@@ -107,7 +119,7 @@ def credential_of(resource: Mapping[str, Any]) -> SourceCredential:
     )
 
 
-def endpoints_left(resources: Iterable[Mapping[str, Any]]) -> Iterable[Finding]:
+def _endpoints_left(resources: Iterable[Mapping[str, Any]]) -> Iterable[Finding]:
     """Private endpoints, which belong to a network."""
     for resource in resources:
         server = (resource.get("properties") or {}).get("targetServerAzureResourceId", "")
@@ -120,7 +132,7 @@ HISTORY = Finding(
 )
 
 
-def identity_left(agent: Mapping[str, Any]) -> Iterable[Finding]:
+def _identity_left(agent: Mapping[str, Any]) -> Iterable[Finding]:
     """The source's identity: each agent has its own."""
     for name in (agent.get("identity") or {}).get("userAssignedIdentities") or {}:
         reason = "Give the agent its own identity with 'elastic-jobs agent update'; it needs users in the targets."
