@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
-from elastic_jobs.domain.targets import Member, MembershipType, TargetType
+from elastic_jobs.domain.targets import Member, MembershipType
 from elastic_jobs.errors import NotFoundError
+from elastic_jobs.jobdb.definitions.target_groups import read_member
 from elastic_jobs.jobdb.definitions.usage import CURRENT_STEPS
-from elastic_jobs.jobdb.job_list import name_pattern
+from elastic_jobs.jobdb.likes import contains
 from elastic_jobs.jobdb.tables import job_steps, jobs, target_group_members, target_groups
 
 
@@ -66,7 +67,7 @@ def list_group_lines(
     )
     statement = select(own.name, members(MembershipType.INCLUDE), members(MembershipType.EXCLUDE), used)
     if name_part:
-        statement = statement.where(own.name.like(name_pattern(name_part), escape="~"))
+        statement = statement.where(contains(own.name, name_part))
     if after is not None:
         statement = statement.where(own.name > after)
     return [
@@ -96,21 +97,7 @@ def get_members_page(connection: Connection, name: str, *, skip: int, limit: int
     rows = connection.execute(
         select(target_group_members).where(of_group).order_by(member.position).offset(skip).limit(limit)
     )
-    shown = tuple(
-        (
-            row.id,
-            Member(
-                target_type=TargetType(row.target_type),
-                server_name=row.server_name,
-                membership_type=MembershipType(row.membership_type),
-                database_name=row.database_name,
-                elastic_pool_name=row.elastic_pool_name,
-                shard_map_name=row.shard_map_name,
-                refresh_credential_name=row.refresh_credential_name,
-            ),
-        )
-        for row in rows
-    )
+    shown = tuple((row["id"], read_member(row)) for row in rows.mappings())
     return MembersPage(id=group.id, name=group.name, total=total, members=shown)
 
 
@@ -130,7 +117,7 @@ def count_credential_uses(connection: Connection, names: Collection[str]) -> Map
             by_step[used] = by_step.get(used, 0) + row.steps
     counted = connection.execute(
         select(member.refresh_credential_name, func.count().label("members"))
-        .where(and_(member.refresh_credential_name.is_not(None), member.refresh_credential_name.in_(names)))
+        .where(member.refresh_credential_name.in_(names))
         .group_by(member.refresh_credential_name)
     )
     for row in counted:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from elastic_jobs.domain.lifecycle import Lifecycle
-from elastic_jobs.domain.schedule import IntervalType, Schedule
+from elastic_jobs.domain.schedule import Schedule
 from elastic_jobs.jobdb.execution_tables import job_executions
+from elastic_jobs.jobdb.executions.schedules import read_schedule
+from elastic_jobs.jobdb.likes import contains, escaped, like
 from elastic_jobs.jobdb.tables import audit_entries, job_steps, job_versions, jobs
 
 
@@ -66,7 +67,7 @@ def list_job_lines(
     )
     wanted = select(jobs, newest.label("last_id"), _steps(own.id, own.version)).where(own.delete_time.is_(None))
     if name_part:
-        wanted = wanted.where(own.name.like(name_pattern(name_part), escape="~"))
+        wanted = wanted.where(contains(own.name, name_part))
     if after is not None:
         wanted = wanted.where(own.name > after)
     page = wanted.order_by(own.name).limit(limit).subquery("page")
@@ -83,7 +84,7 @@ def list_job_lines(
         .outerjoin(job_executions, run.id == page.c.last_id)
         .order_by(page.c.name)
     )
-    return [_line(row) for row in rows.mappings()]
+    return [_line(row) for row in rows]
 
 
 def list_version_lines(
@@ -99,7 +100,7 @@ def list_version_lines(
             entry.action.in_(("create step", "update step", "delete step", "create job")),
             or_(
                 func.lower(entry.resource) == func.lower(f"jobs/{job_name}"),
-                func.lower(entry.resource).like(func.lower(f"jobs/{_escaped(job_name)}/steps/%"), escape="~"),
+                like(func.lower(entry.resource), func.lower(f"jobs/{escaped(job_name)}/steps/%")),
             ),
         )
         .scalar_subquery()
@@ -124,39 +125,21 @@ def _steps(job_id: Any, version: Any) -> Any:
     return counted.scalar_subquery().label("steps")
 
 
-def name_pattern(part: str) -> str:
-    """For LIKE with the escape ``~``: names that have this in them, whatever characters it has."""
-    return f"%{_escaped(part)}%"
-
-
-def _escaped(text: str) -> str:
-    """Text for LIKE with ``~`` as the escape; ``[`` is special on SQL Server only, and escaped everywhere."""
-    for special in "~%_[":
-        text = text.replace(special, f"~{special}")
-    return text
-
-
-def _line(row: Mapping[Any, Any]) -> JobLine:
+def _line(row: Row[Any]) -> JobLine:
     last = None
-    if row["run_id"] is not None:
+    if row.run_id is not None:
         last = LastRun(
-            execution_id=row["run_id"],
-            lifecycle=Lifecycle(row["run_lifecycle"]),
-            create_time=row["run_create_time"],
-            end_time=row["run_end_time"],
+            execution_id=row.run_id,
+            lifecycle=Lifecycle(row.run_lifecycle),
+            create_time=row.run_create_time,
+            end_time=row.run_end_time,
         )
     return JobLine(
-        name=row["name"],
-        description=row["description"],
-        version=row["version"],
-        steps=row["steps"],
-        schedule=Schedule(
-            interval_type=IntervalType(row["schedule_interval_type"]),
-            interval_count=row["schedule_interval_count"],
-            start_time=row["schedule_start_time"],
-            end_time=row["schedule_end_time"],
-            enabled=row["enabled"],
-        ),
-        next_run_time=row["next_run_time"],
+        name=row.name,
+        description=row.description,
+        version=row.version,
+        steps=row.steps,
+        schedule=read_schedule(row),
+        next_run_time=row.next_run_time,
         last=last,
     )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, func, select
 
-from elastic_jobs.domain.error_groups import LONGEST_SHAPE
-from elastic_jobs.domain.lifecycle import Lifecycle
 from elastic_jobs.jobdb.execution_tables import step_executions, target_executions
+from elastic_jobs.jobdb.target_errors import WITH_ERROR, error_text
 
-_WITH_ERROR = (Lifecycle.FAILED, Lifecycle.TIMED_OUT, Lifecycle.WAITING_FOR_RETRY)
-"""States whose last message is an error; that of a canceled or skipped target says only that."""
-_READ_CHARACTERS = 8 * LONGEST_SHAPE
 _T, _S = target_executions.c, step_executions.c
 
 
@@ -43,8 +39,8 @@ def count_errors(connection: Connection, job_execution_id: UUID) -> list[Counted
     """The different errors of a run, as the targets tell them that failed, timed out, or wait for a retry."""
     # The inner select names the message: SQL Server takes no expression with parameters for the one of GROUP BY.
     each = (
-        select(_T.error_number, _message().label("message"), _T.lifecycle, _T.database_name)
-        .where(_T.job_execution_id == job_execution_id, _T.lifecycle.in_(_WITH_ERROR))
+        select(_T.error_number, error_text().label("message"), _T.lifecycle, _T.database_name)
+        .where(_T.job_execution_id == job_execution_id, _T.lifecycle.in_(WITH_ERROR))
         .subquery("each_target")
     )
     kind = (each.c.error_number, each.c.message, each.c.lifecycle)
@@ -55,13 +51,9 @@ def count_errors(connection: Connection, job_execution_id: UUID) -> list[Counted
 def list_errors(connection: Connection, job_execution_id: UUID) -> list[TargetError]:
     """The same, target by target, in the order of step, server and database."""
     rows = connection.execute(
-        select(_T.id, _T.error_number, _message(), _T.lifecycle, _S.step_id, _T.server_name, _T.database_name)
+        select(_T.id, _T.error_number, error_text(), _T.lifecycle, _S.step_id, _T.server_name, _T.database_name)
         .join(step_executions, _S.id == _T.step_execution_id)
-        .where(_T.job_execution_id == job_execution_id, _T.lifecycle.in_(_WITH_ERROR))
+        .where(_T.job_execution_id == job_execution_id, _T.lifecycle.in_(WITH_ERROR))
         .order_by(_S.step_id, _T.server_name, _T.database_name)
     )
     return [TargetError._make(row) for row in rows]
-
-
-def _message() -> ColumnElement[Any]:
-    return func.substring(_T.last_message, 1, _READ_CHARACTERS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, Select, and_, case, func, literal, or_, 
 from elastic_jobs.domain.lifecycle import Lifecycle
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions.common import YES
-from elastic_jobs.jobdb.job_list import name_pattern
+from elastic_jobs.jobdb.likes import contains
 from elastic_jobs.jobdb.tables import jobs
 from elastic_jobs.jobdb.types import UtcDateTime
 
@@ -84,7 +84,7 @@ def list_runs(
 
 def count_runs(connection: Connection, wanted: RunFilter) -> int:
     """How many runs the filter lets through."""
-    chosen = _filtered(select(_RUN.id).where(jobs.c.id == _RUN.job_id, jobs.c.delete_time.is_(None)), wanted)
+    chosen = _filtered(select(_RUN.id), wanted)
     return connection.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
 
 
@@ -166,23 +166,20 @@ def _lines() -> Select[Any]:
         _RUN.scheduled_for,
         _RUN.rerun_of,
         func.substring(_RUN.last_message, 1, 400).label("last_message"),
-    ).where(jobs.c.id == _RUN.job_id, jobs.c.delete_time.is_(None))
+    )
 
 
 def _filtered(statement: Select[Any], wanted: RunFilter) -> Select[Any]:
+    statement = statement.where(jobs.c.id == _RUN.job_id, jobs.c.delete_time.is_(None))
     if wanted.job:
-        statement = statement.where(jobs.c.name.like(name_pattern(wanted.job), escape="~"))
+        statement = statement.where(contains(jobs.c.name, wanted.job))
     if wanted.states:
-        statement = statement.where(_RUN.lifecycle.in_(_sorted(wanted.states)))
+        statement = statement.where(_RUN.lifecycle.in_(sorted(wanted.states)))
     if wanted.created_min is not None:
         statement = statement.where(_RUN.create_time >= wanted.created_min)
     if wanted.created_max is not None:
         statement = statement.where(_RUN.create_time < wanted.created_max)
     return statement
-
-
-def _sorted(states: Iterable[Lifecycle]) -> list[Lifecycle]:
-    return sorted(states)
 
 
 def _line(row: Row[Any], targets: Mapping[Lifecycle, int]) -> RunLine:

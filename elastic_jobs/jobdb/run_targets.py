@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 from elastic_jobs.domain.lifecycle import Lifecycle
 from elastic_jobs.errors import NotFoundError
 from elastic_jobs.jobdb.execution_tables import step_executions, target_executions
-from elastic_jobs.jobdb.job_list import name_pattern
+from elastic_jobs.jobdb.likes import contains
 from elastic_jobs.jobdb.types import EpochSeconds
 
 _SHOWN_CHARACTERS = 400
@@ -137,12 +137,7 @@ def _filtered(statement: Select[Any], job_execution_id: UUID, wanted: TargetFilt
     if wanted.states:
         statement = statement.where(_T.lifecycle.in_(sorted(wanted.states)))
     if wanted.text:
-        statement = statement.where(
-            or_(
-                _T.database_name.like(name_pattern(wanted.text), escape="~"),
-                _T.server_name.like(name_pattern(wanted.text), escape="~"),
-            )
-        )
+        statement = statement.where(or_(contains(_T.database_name, wanted.text), contains(_T.server_name, wanted.text)))
     if wanted.ids is not None:
         statement = statement.where(_T.id.in_(wanted.ids))
     return statement

@@ -26,7 +26,7 @@ from elastic_jobs.jobdb.definitions.origins import find_origins
 from elastic_jobs.jobdb.definitions.usage import groups_using_credential, steps_using_credential
 from elastic_jobs.jobdb.group_list import count_credential_uses
 from elastic_jobs.portal.actions import Refusal, act
-from elastic_jobs.portal.fields import Fields
+from elastic_jobs.portal.fields import Fields, lines_of
 from elastic_jobs.portal.page import READ, Page, address
 
 router = APIRouter()
@@ -128,7 +128,7 @@ async def delete_credential(visit: Page, credential_name: Segment) -> Response:
 
 
 async def _save(visit: Page, credential_name: str | None) -> Response:
-    fields = Fields(values={name: visit.form.raw(name) for name in ("name", "username", "servers")})
+    fields = Fields(values=visit.form.raw_of(("name", "username", "servers")))
     password = visit.form.raw("password")
 
     def look(connection: Connection) -> Credential | None:
@@ -160,7 +160,7 @@ async def _save(visit: Page, credential_name: str | None) -> Response:
 
 def _changed_servers(typed: str, found: Credential | None) -> dict[str, Any]:
     """The property that changes the list of servers; none where nobody touched it, so that it stays as it is."""
-    wanted = list(dict.fromkeys(line.strip() for line in typed.splitlines() if line.strip()))
+    wanted = lines_of(typed)
     had = _servers(found.allowed_servers) if found else []
     if wanted == had:
         return {}

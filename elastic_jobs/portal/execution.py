@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -56,10 +56,6 @@ class StepLine:
     def total(self) -> int:
         return sum(self.targets.values())
 
-    @property
-    def ended(self) -> int:
-        return progress.ended(self.targets)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -76,33 +72,30 @@ class Asked:
         return {"state": self.state, "step": self.step, "text": self.text, "error": self.error}
 
 
+async def _asked(state: str = "", step: int | None = None, text: str = "", error: str = "", page: int = 1) -> Asked:
+    return Asked(
+        state=state if state in STATES else "",
+        step=step,
+        text=text.strip()[:_LONGEST_TEXT],
+        error=error[:_LONGEST_TEXT],
+        page=min(max(page, 1), 1_000_000),
+    )
+
+
+Wanted = Annotated[Asked, Depends(_asked)]
+
+
 @router.get(_RUN, dependencies=[READ])
-def get_execution(
-    visit: Page,
-    execution_id: Segment,
-    state: str = "",
-    step: int | None = None,
-    text: str = "",
-    error: str = "",
-    page: int = 1,
-) -> Response:
-    values = _values(visit, run_id(execution_id), _asked(state, step, text, error, page))
+def get_execution(visit: Page, execution_id: Segment, asked: Wanted) -> Response:
+    values = _values(visit, run_id(execution_id), asked)
     title = f"{values['run'].job_name}, execution"
     return visit.page("executions/run.html", section="executions", title=title, oob=False, **values)
 
 
 @router.get(_RUN + "/live", dependencies=[READ])
-def get_live(
-    visit: Page,
-    execution_id: Segment,
-    state: str = "",
-    step: int | None = None,
-    text: str = "",
-    error: str = "",
-    page: int = 1,
-) -> Response:
+def get_live(visit: Page, execution_id: Segment, asked: Wanted) -> Response:
     """What changes on the page of a run, for htmx."""
-    values = _values(visit, run_id(execution_id), _asked(state, step, text, error, page))
+    values = _values(visit, run_id(execution_id), asked)
     return visit.part("executions/live.html", oob=True, **values)
 
 
@@ -138,16 +131,6 @@ async def _acted(visit: Visit, execution_id: UUID, action: str, done: str) -> Re
         return visit.go(address("executions", execution_id), error=str(refusal))
     shown = answer.body["name"] if answer.body else execution_id
     return visit.go(address("executions", shown), done=done)
-
-
-def _asked(state: str, step: int | None, text: str, error: str, page: int) -> Asked:
-    return Asked(
-        state=state if state in STATES else "",
-        step=step,
-        text=text.strip()[:_LONGEST_TEXT],
-        error=error[:_LONGEST_TEXT],
-        page=min(max(page, 1), 1_000_000),
-    )
 
 
 def _values(visit: Visit, execution_id: UUID, asked: Asked) -> dict[str, Any]:
@@ -197,7 +180,7 @@ def _addresses(
     first = (asked.page - 1) * PAGE_SIZE
     return {
         "live_address": address("executions", run.id, "live", **kept, page=asked.page if asked.page > 1 else None),
-        "tabs": [tab for tab in tabs if tab[3] or tab[2] or not tab[0] or tab[0] == "All"],
+        "tabs": [tab for tab in tabs if tab[3] or tab[2] or tab[0] == "All"],
         "previous": to(page=asked.page - 1) if asked.page > 1 else "",
         "following": to(page=asked.page + 1) if first + PAGE_SIZE < found else "",
         "first_shown": first + 1,

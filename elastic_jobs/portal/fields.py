@@ -43,6 +43,15 @@ class Fields:
         except (InvalidDefinitionError, ServerNotAllowedError) as error:
             self.refuse(name, str(error))
 
+    def check_unchanged(self, now: str, sentence: str) -> None:
+        """Refuse to overwrite what the form was not made from; the next time it is sent, it is.
+
+        now: the fingerprint of what is saved at present; the field ``seen`` holds that of what was shown.
+        """
+        if self["seen"] != now:
+            self.refuse(WHOLE_FORM, sentence)
+            self.values["seen"] = now
+
     def blame(self, sentence: str, places: Mapping[str, str]) -> None:
         """Say what the API refused beside the field that it speaks of.
 
@@ -88,6 +97,11 @@ class Fields:
             self.refuse(name, f"The {what} must be a date and a time such as 2030-01-31 06:00 (UTC).")
             return default
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def lines_of(text: str) -> list[str]:
+    """One name per line, each once; empty lines do not count."""
+    return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def shown_instant(instant: datetime) -> str:

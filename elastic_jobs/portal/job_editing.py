@@ -7,7 +7,6 @@ before the one who typed has seen it, and what was typed stays in the form.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import Connection
@@ -17,19 +16,18 @@ from elastic_jobs.api.envelope import Envelope
 from elastic_jobs.api.paths import Segment
 from elastic_jobs.domain.model import Agent, Job, Step
 from elastic_jobs.domain.schedule import Schedule
-from elastic_jobs.jobdb.definitions import credentials, jobs, steps
+from elastic_jobs.jobdb.definitions import jobs, steps
 from elastic_jobs.jobdb.definitions.agent import get_agent
 from elastic_jobs.jobdb.group_list import group_names
 from elastic_jobs.portal import job_editing_schedule as job_form
 from elastic_jobs.portal import job_editing_steps as step_form
 from elastic_jobs.portal.actions import Refusal, act
-from elastic_jobs.portal.fields import WHOLE_FORM, Fields, fingerprint
-from elastic_jobs.portal.page import DEFINE, Form, Page, address
+from elastic_jobs.portal.choices import MOST_OFFERED, credentials_offered
+from elastic_jobs.portal.fields import Fields, fingerprint
+from elastic_jobs.portal.page import DEFINE, Page, address
 
 router = APIRouter()
 
-_OFFERED = 500
-"""Names of target groups and credentials that a list to choose from holds; others can be typed."""
 _CHANGED = (
     "Somebody changed this meanwhile, so nothing was saved. What you typed is still here; compare it with what is "
     "saved now, and save again to replace that."
@@ -62,7 +60,7 @@ def new_job(visit: Page) -> Response:
 
 @router.post("/new-job", dependencies=[DEFINE])
 async def create_job(visit: Page) -> Response:
-    fields = job_form.fields_of(_raw(visit.form, job_form.NAMES))
+    fields = job_form.fields_of(visit.form.raw_of(job_form.NAMES))
     previewed = visit.form.text("do") == "preview"
     if not previewed:
         job_form.check_job(fields, new=True)
@@ -94,14 +92,14 @@ def edit_job(visit: Page, job_name: Segment) -> Response:
 @router.post("/jobs/{job_name}/edit", dependencies=[DEFINE])
 async def save_job(visit: Page, job_name: Segment) -> Response:
     job = await visit.reading(lambda connection: jobs.get_job(connection, job_name))
-    fields = job_form.fields_of(_raw(visit.form, job_form.NAMES))
+    fields = job_form.fields_of(visit.form.raw_of(job_form.NAMES))
     previewed = visit.form.text("do") == "preview"
     if not previewed:
         job_form.check_job(fields, new=False)
     schedule = job_form.read_schedule(fields, job.schedule)
     if previewed:
         return _job_page(visit, fields, job, schedule=schedule)
-    _check_unchanged(fields, _seen_job(job))
+    fields.check_unchanged(_seen_job(job), _CHANGED)
     if fields.is_right:
         try:
             await act(visit, "PUT", "jobs", job.name, body=job_form.job_body(fields["description"], schedule))
@@ -115,7 +113,7 @@ async def save_job(visit: Page, job_name: Segment) -> Response:
 @router.post("/schedule-preview", dependencies=[DEFINE])
 def preview_schedule(visit: Page) -> Response:
     """The next instants of the schedule that is in the form right now; nothing is saved."""
-    fields = job_form.fields_of(_raw(visit.form, job_form.NAMES))
+    fields = job_form.fields_of(visit.form.raw_of(job_form.NAMES))
     schedule = job_form.read_schedule(fields)
     return visit.part(
         "jobs/schedule_preview.html",
@@ -182,8 +180,7 @@ async def _save_step(visit: Page, job_name: str, step_name: str | None) -> Respo
         return job, found, _choices(connection)
 
     job, step, choices = await visit.reading(look)
-    fields = step_form.fields_of(_raw(visit.form, step_form.NAMES))
-    fields.values["script"] = visit.form.raw("script")
+    fields = step_form.fields_of(visit.form.raw_of(step_form.NAMES))
     stored = None if step is None or step_name is None else step.definition.command
     envelope = Envelope(visit.services.settings, choices.agent)
     body = step_form.read_step(fields, envelope.id, stored)
@@ -191,7 +188,7 @@ async def _save_step(visit: Page, job_name: str, step_name: str | None) -> Respo
         fields.refuse("name", f"The job has a step '{step.definition.name}' already; choose another name.")
         step = None
     if step is not None:
-        _check_unchanged(fields, _seen_step(step))
+        fields.check_unchanged(_seen_step(step), _CHANGED)
     name = fields["name"] if step is None else step.definition.name
     if fields.is_right:
         try:
@@ -235,18 +232,9 @@ def _choices(connection: Connection) -> Choices:
     agent = get_agent(connection, None)
     return Choices(
         agent=agent,
-        groups=group_names(connection, limit=_OFFERED),
-        credentials=[]
-        if agent.identity is not None
-        else [credential.name for credential in credentials.list_credentials(connection, limit=_OFFERED)],
+        groups=group_names(connection, limit=MOST_OFFERED),
+        credentials=credentials_offered(connection, agent),
     )
-
-
-def _check_unchanged(fields: Fields, now: str) -> None:
-    """Refuse to overwrite what the form was not made from; the next time it is sent, it is."""
-    if fields["seen"] != now:
-        fields.refuse(WHOLE_FORM, _CHANGED)
-        fields.values["seen"] = now
 
 
 def _seen_job(job: Job) -> str:
@@ -255,7 +243,3 @@ def _seen_job(job: Job) -> str:
 
 def _seen_step(step: Step) -> str:
     return fingerprint(step.step_id, step.definition)
-
-
-def _raw(form: Form, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: form.raw(name) for name in names}

@@ -154,7 +154,7 @@ def get_difference(visit: Page, job_name: Segment, older: Name = "", newer: Name
         for version in (old, new):
             jobs.check_version(connection, job.id, version)
         before, after = (steps.list_steps(connection, job.id, version) for version in (old, new))
-        lines = {line.version: line for line in list_version_lines(connection, job.id, job.name, limit=PAGE_SIZE)}
+        (line,) = list_version_lines(connection, job.id, job.name, limit=1, before=new + 1)
     return visit.page(
         "jobs/difference.html",
         section="jobs",
@@ -162,7 +162,7 @@ def get_difference(visit: Page, job_name: Segment, older: Name = "", newer: Name
         job=job,
         older=old,
         newer=new,
-        line=lines.get(new),
+        line=line,
         changes=compare(before, after),
         last=job.version,
     )

@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from elastic_jobs.domain.lifecycle import ACTIVE, TERMINAL, Lifecycle
+from elastic_jobs.domain.lifecycle import ACTIVE, Lifecycle
 from elastic_jobs.jobdb import run_list
 from elastic_jobs.jobdb.run_list import RunFilter
 from elastic_jobs.portal.page import READ, Page, Visit
-from elastic_jobs.portal.progress import in_order
+from elastic_jobs.portal.progress import together
 
 router = APIRouter()
 
@@ -100,7 +100,6 @@ def _read(connection: Connection, now: datetime) -> dict[str, Any]:
     failures = RunFilter(states=_FAILED, created_min=now - timedelta(days=1))
     start = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
     hours = run_list.ends_per_period(connection, start=start, period=timedelta(hours=1), count=HOURS)
-    totals = {state: sum(counts.get(state, 0) for counts in hours) for state in sorted(TERMINAL)}
     return {
         "usage": run_list.usage(connection),
         "active": active,
@@ -109,6 +108,6 @@ def _read(connection: Connection, now: datetime) -> dict[str, Any]:
         "failed_count": run_list.count_runs(connection, failures),
         "due": run_list.due_jobs(connection, limit=_DUE),
         "columns": draw(hours, start),
-        "totals": in_order(totals),
+        "totals": together(hours),
         "hours": HOURS,
     }

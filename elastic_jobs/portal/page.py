@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -58,6 +58,10 @@ class Form:
     def raw(self, name: str) -> str:
         """The last value of a field as it was typed, with line ends as ``\\n`` (browsers send ``\\r\\n``)."""
         return next((value for key, value in reversed(self._fields) if key == name), "").replace("\r\n", "\n")
+
+    def raw_of(self, names: Iterable[str]) -> dict[str, str]:
+        """Several fields, each as ``raw``."""
+        return {name: self.raw(name) for name in names}
 
     def all(self, name: str) -> list[str]:
         """All values of a field, in the order of the page."""

@@ -47,7 +47,7 @@ def ended(counts: Mapping[Lifecycle, int]) -> int:
 
 
 def together(each: Iterable[Mapping[Lifecycle, int]]) -> dict[Lifecycle, int]:
-    """The sums over steps."""
+    """The sums over steps or hours, in order."""
     total: Counter[Lifecycle] = Counter()
     for counts in each:
         total.update(counts)

@@ -50,15 +50,16 @@ def environment() -> Environment:
         iso=words.iso,
         ago=words.ago,
         duration=words.duration,
-        seconds=words.seconds,
         number=words.number,
         plural=words.plural,
         state=words.state_class,
         state_name=words.state_name,
         path=lambda value: quote(str(value), safe=""),
         first_line=words.first_line,
+        person=words.person,
         shares=progress.shares,
         in_order=progress.in_order,
+        ended=progress.ended,
     )
     made.globals.update(
         asset_url=asset_url,

@@ -11,13 +11,14 @@ from starlette.responses import Response
 from elastic_jobs.api.paths import Segment
 from elastic_jobs.api.user_setup import AccessName
 from elastic_jobs.domain.model import Agent
-from elastic_jobs.jobdb.definitions import credentials, target_groups
+from elastic_jobs.jobdb.definitions import target_groups
 from elastic_jobs.jobdb.definitions.agent import get_agent
 from elastic_jobs.jobdb.definitions.identities import identity_name
 from elastic_jobs.jobdb.definitions.origins import find_origins
 from elastic_jobs.jobdb.definitions.usage import StepUse, steps_using_group
 from elastic_jobs.jobdb.group_list import MembersPage, get_members_page, list_group_lines
 from elastic_jobs.portal.actions import Refusal, act
+from elastic_jobs.portal.choices import credentials_offered
 from elastic_jobs.portal.page import DEFINE, OPERATE, READ, Page, address
 from elastic_jobs.portal.target_groups_form import spoken
 
@@ -29,7 +30,6 @@ _MOST_DATABASES = 500
 _MOST_REPORTS = 200
 """Databases of a preflight that a page shows; those with something in the way come first."""
 _MOST_SCRIPTS = 50
-_OFFERED = 500
 _TIME_LIMIT = 60
 """Seconds of a preflight."""
 _ACCESS = {
@@ -154,9 +154,7 @@ def _group_page(visit: Page, group_name: str, *, skip: int) -> Response:
         agent = get_agent(connection)
         group = get_members_page(connection, group_name, skip=skip, limit=PAGE_SIZE)
         uses = steps_using_group(connection, group.id)
-        offered = (
-            [] if agent.identity else [row.name for row in credentials.list_credentials(connection, limit=_OFFERED)]
-        )
+        offered = credentials_offered(connection, agent)
         origin = find_origins(connection, [f"targetGroups/{group.name}"]).get(f"targetGroups/{group.name}")
     return visit.page(
         "target_groups/detail.html",
@@ -197,9 +195,7 @@ def _users_page(
         agent = get_agent(connection)
         group = target_groups.get_group(connection, group_name)
         uses = steps_using_group(connection, group.id)
-        offered = (
-            [] if agent.identity else [row.name for row in credentials.list_credentials(connection, limit=_OFFERED)]
-        )
+        offered = credentials_offered(connection, agent)
     scripts = [] if found is None else found["scripts"]
     return visit.page(
         "target_groups/users.html",

@@ -17,17 +17,16 @@ from elastic_jobs.api.paths import Segment
 from elastic_jobs.domain.model import Agent, TargetGroup
 from elastic_jobs.domain.targets import Member
 from elastic_jobs.errors import NotFoundError
-from elastic_jobs.jobdb.definitions import credentials, target_groups
+from elastic_jobs.jobdb.definitions import target_groups
 from elastic_jobs.jobdb.definitions.agent import get_agent
 from elastic_jobs.jobdb.definitions.usage import name_steps, steps_using_group
 from elastic_jobs.portal import target_groups_form as member_form
 from elastic_jobs.portal.actions import Refusal, act
-from elastic_jobs.portal.fields import WHOLE_FORM, Fields, fingerprint
+from elastic_jobs.portal.choices import credentials_offered
+from elastic_jobs.portal.fields import Fields, fingerprint, lines_of
 from elastic_jobs.portal.page import DEFINE, Page, address
 
 router = APIRouter()
-
-_OFFERED = 500
 
 
 @router.get("/new-target-group", dependencies=[DEFINE])
@@ -83,13 +82,11 @@ def edit_member(visit: Page, group_name: Segment, member_id: UUID) -> Response:
 async def save_member(visit: Page, group_name: Segment, member_id: UUID) -> Response:
     group = await visit.reading(lambda connection: target_groups.get_group(connection, group_name))
     fields, old = _sent(visit), _member(group, member_id)
-    if len(member_form.database_names(fields["databases"])) > 1:
+    if len(lines_of(fields["databases"])) > 1:
         fields.refuse("databases", "A member is one database; add the others as members of their own.")
-    if fields["seen"] != fingerprint(old):
-        fields.refuse(
-            WHOLE_FORM, "Somebody changed this member meanwhile; nothing was saved. Save again to replace it."
-        )
-        fields.values["seen"] = fingerprint(old)
+    fields.check_unchanged(
+        fingerprint(old), "Somebody changed this member meanwhile; nothing was saved. Save again to replace it."
+    )
     if await _saved(visit, fields, group.name, [member for _, member in group.members], instead_of=old):
         return visit.go(address("target-groups", group.name), done="Saved.")
     return await run_in_threadpool(_form_page, visit, fields, group, member_id)
@@ -169,9 +166,7 @@ async def _put(visit: Page, name: str, members: list[Member], agent: Agent) -> N
 def _form_page(visit: Page, fields: Fields, group: TargetGroup | None, member_id: UUID | None) -> Response:
     with visit.read() as connection:
         agent = get_agent(connection)
-        offered = (
-            [] if agent.identity else [row.name for row in credentials.list_credentials(connection, limit=_OFFERED)]
-        )
+        offered = credentials_offered(connection, agent)
     if group is None:
         title = "New target group"
     else:
@@ -198,4 +193,4 @@ def _member(group: TargetGroup, member_id: UUID) -> Member:
 
 
 def _sent(visit: Page) -> Fields:
-    return member_form.fields_of({name: visit.form.raw(name) for name in member_form.NAMES})
+    return member_form.fields_of(visit.form.raw_of(member_form.NAMES))

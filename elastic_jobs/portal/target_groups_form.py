@@ -12,7 +12,7 @@ from typing import Any
 
 from elastic_jobs.domain.targets import Member, MembershipType, TargetType
 from elastic_jobs.jobdb.definitions.checks import NAME_LENGTH, check_name, check_text
-from elastic_jobs.portal.fields import Fields
+from elastic_jobs.portal.fields import Fields, lines_of
 
 NAMES = ("name", "membership", "type", "server", "databases", "pool", "shard_map", "credential", "seen")
 KINDS = (
@@ -96,7 +96,7 @@ def read_members(fields: Fields, *, with_credentials: bool) -> list[Member]:
     fields.check("server", lambda: check_text("name of the server", fields["server"], NAME_LENGTH))
     for name in _REQUIRED.get(kind, ()):
         fields.check(name, partial(_check_names, name, fields[name]))
-    if kind is TargetType.SQL_SHARD_MAP and len(database_names(fields["databases"])) > 1:
+    if kind is TargetType.SQL_SHARD_MAP and len(lines_of(fields["databases"])) > 1:
         fields.refuse("databases", "A shard map is in one database; write one name.")
     include = membership == MembershipType.INCLUDE
     if with_credentials and include and kind in ENUMERATED and not fields["credential"]:
@@ -112,17 +112,12 @@ def read_members(fields: Fields, *, with_credentials: bool) -> list[Member]:
         refresh_credential_name=(fields["credential"] or None) if kind in ENUMERATED else None,
     )
     if kind is TargetType.SQL_DATABASE:
-        return [replace(base, database_name=name) for name in database_names(fields["databases"])]
+        return [replace(base, database_name=name) for name in lines_of(fields["databases"])]
     if kind is TargetType.SQL_ELASTIC_POOL:
         return [replace(base, elastic_pool_name=fields["pool"].strip())]
     if kind is TargetType.SQL_SHARD_MAP:
         return [replace(base, database_name=fields["databases"].strip(), shard_map_name=fields["shard_map"].strip())]
     return [base]
-
-
-def database_names(text: str) -> list[str]:
-    """One name per line, each once; empty lines do not count."""
-    return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def members_body(members: Sequence[Member], reference: Reference) -> dict[str, Any]:
@@ -156,6 +151,6 @@ def _member(member: Member, reference: Reference) -> dict[str, Any]:
 
 
 def _check_names(field: str, text: str) -> None:
-    names = database_names(text) if field == "databases" else [text]
+    names = lines_of(text) if field == "databases" else [text]
     for name in names or [""]:
         check_text(_SPOKEN[field], name, NAME_LENGTH)

@@ -91,6 +91,11 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def person(caller: str) -> str:
+    """A caller without the id that stands behind the name in parentheses."""
+    return caller.partition(" (")[0]
+
+
 def first_line(text: str | None, limit: int = 160) -> str:
     """The beginning of a message, for a line of a table."""
     line = (text or "").strip().partition("\n")[0].strip()

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, exists, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from elastic_jobs.domain.model import Job
-from elastic_jobs.domain.schedule import Due, IntervalType, Schedule
+from elastic_jobs.domain.schedule import Due, Schedule
 from elastic_jobs.errors import InvalidDefinitionError, NotFoundError
 from elastic_jobs.jobdb import tables
 from elastic_jobs.jobdb.definitions import audit
@@ -20,15 +20,15 @@ from elastic_jobs.jobdb.definitions.arming import Armed, arm
 from elastic_jobs.jobdb.definitions.checks import Edit, check_description, check_name, normal_schedule
 from elastic_jobs.jobdb.definitions.schedule_edits import settle
 from elastic_jobs.jobdb.execution_tables import job_executions
+from elastic_jobs.jobdb.executions.schedules import read_schedule
 
 _NOT_DELETED = tables.jobs.c.delete_time.is_(None)
 
 
 def find_job(connection: Connection, name: str) -> Job | None:
     """The job of this name, or None. A deleted job has no name any more."""
-    row = connection.execute(select(tables.jobs).where(tables.jobs.c.name == name, _NOT_DELETED)).mappings()
-    found = row.one_or_none()
-    return None if found is None else _from_row(found)
+    row = connection.execute(select(tables.jobs).where(tables.jobs.c.name == name, _NOT_DELETED)).one_or_none()
+    return None if row is None else _from_row(row)
 
 
 def get_job(connection: Connection, name: str) -> Job:
@@ -48,7 +48,7 @@ def list_jobs(connection: Connection, *, after: str | None = None, limit: int | 
     statement = select(tables.jobs).where(_NOT_DELETED).order_by(tables.jobs.c.name)
     if after is not None:
         statement = statement.where(tables.jobs.c.name > after)
-    return [_from_row(row) for row in connection.execute(statement.limit(limit)).mappings()]
+    return [_from_row(row) for row in connection.execute(statement.limit(limit))]
 
 
 def list_versions(
@@ -230,18 +230,12 @@ def _due_values(due: Due | None) -> dict[str, object]:
     return {"next_run_time": due.run_at if due else None, "schedule_anchor": due.anchor if due else None}
 
 
-def _from_row(row: Mapping[Any, Any]) -> Job:
+def _from_row(row: Row[*tuple[Any, ...]]) -> Job:
     return Job(
-        id=row["id"],
-        name=row["name"],
-        description=row["description"],
-        version=row["version"],
-        schedule=Schedule(
-            interval_type=IntervalType(row["schedule_interval_type"]),
-            interval_count=row["schedule_interval_count"],
-            start_time=row["schedule_start_time"],
-            end_time=row["schedule_end_time"],
-            enabled=row["enabled"],
-        ),
-        next_run_time=row["next_run_time"],
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        version=row.version,
+        schedule=read_schedule(row),
+        next_run_time=row.next_run_time,
     )

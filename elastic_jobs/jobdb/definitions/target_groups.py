@@ -214,11 +214,12 @@ def _members(connection: Connection, group_ids: Sequence[UUID]) -> dict[UUID, tu
             select(tables.target_group_members).where(column.target_group_id.in_(group_ids)).order_by(column.position)
         )
         for row in rows.mappings():
-            found[row["target_group_id"]].append((row["id"], _member(row)))
+            found[row["target_group_id"]].append((row["id"], read_member(row)))
     return {group_id: tuple(members) for group_id, members in found.items()}
 
 
-def _member(row: Mapping[Any, Any]) -> Member:
+def read_member(row: Mapping[Any, Any]) -> Member:
+    """The member in a row of the table ``target_group_members``."""
     return Member(
         target_type=TargetType(row["target_type"]),
         server_name=row["server_name"],
