@@ -15,13 +15,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from elastic_jobs.domain.lifecycle import TERMINAL
 from elastic_jobs.targets.authorities import AZURE_ROOTS
 from local.api_client import ApiClient
+from local.functions_host.host_json import read_host_settings
 from local.sqlserver.client import Emulator, running_emulator
 from local.stack import ADMIN_USER, ROOT, SUFFIX, TARGET_SERVER, Stack, StackOptions
 
-TERMINAL = {"Succeeded", "SucceededWithSkipped", "Failed", "TimedOut", "Canceled", "Skipped"}
 CAPACITIES = (100, 200, 400, 800)
+TICK_SECONDS = {False: 10.0, True: 1.0}
+TICK_SCHEDULE = {False: "*/10 * * * * *", True: "*/1 * * * * *"}
+"""By whether it is the tiny form."""
+WARM_UP = 100
+"""Databases of the job before those that are measured, at most."""
+TARGETS = "targets (emulator)"
+"""The processes of the targets, in reports."""
+_THRESHOLD = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold"
 T = TypeVar("T")
 
 
@@ -152,7 +161,7 @@ class Arena:
         return {
             "workers": self.stack.worker_pids,
             "storage (Azurite)": [self.stack.azurite.pid],
-            "targets (emulator)": [emulator.process.pid for emulator in self.emulators],
+            TARGETS: [emulator.process.pid for emulator in self.emulators],
         }
 
 
@@ -199,10 +208,9 @@ def running_arena(options: ArenaOptions) -> Iterator[Arena]:
     """Start the stack for a measurement; stop it and remove its files afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as cleanup:
         folder = Path(name)
-        roots, host_json = folder / "roots.pem", folder / "host.json"
+        roots = folder / "roots.pem"
         workers = max(1, min(options.workers, options.concurrency))
         per_worker = -(-options.concurrency // workers)
-        write_host_json(host_json, per_worker)
         layout = share_out(options.databases, options.servers)
         stack_options = StackOptions(
             folder=folder / "stack",
@@ -211,10 +219,10 @@ def running_arena(options: ArenaOptions) -> Iterator[Arena]:
             job_database_url=options.job_database,
             settings={
                 "INSTANCE_CONCURRENCY": str(per_worker),
+                _THRESHOLD: str(_new_batch_threshold(per_worker)),
                 "SSL_CERT_FILE": str(roots),
                 **(options.settings or {}),
             },
-            host_options=("--host-json", str(host_json)),
             app=options.app,
         )
         stack = _Stack(stack_options, layout, cleanup)
@@ -228,13 +236,10 @@ def running_arena(options: ArenaOptions) -> Iterator[Arena]:
         yield arena
 
 
-def write_host_json(file: Path, per_worker: int) -> None:
-    """The product's host.json, with room for this many targets on one worker."""
-    document = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
-    queues = document["extensions"]["queues"]
+def _new_batch_threshold(per_worker: int) -> int:
+    """The product's own, or more when there must be room for more targets on one worker."""
     # The host fetches again only below the threshold: with batches that are not full it would stop right above it.
-    queues["newBatchThreshold"] = max(queues["newBatchThreshold"], per_worker)
-    file.write_text(json.dumps(document), encoding="utf-8")
+    return max(read_host_settings(ROOT / "host.json").queues.new_batch_threshold, per_worker)
 
 
 def parse_time(text: str) -> float:

@@ -36,10 +36,8 @@ def figure(file: Path, *, columns: int = 1, height: float = 3.6) -> Iterator[Seq
             pyplot.close(drawn)
 
 
-def bars(
-    axes: Any, values: Mapping[str, tuple[float, float, float]], *, title: str, unit: str, limit: float | None = None
-) -> None:
-    """Horizontal bars of (median, least, most) with their values; ``limit`` is drawn as a line."""
+def bars(axes: Any, values: Mapping[str, tuple[float, float, float]], *, title: str, unit: str) -> None:
+    """Horizontal bars of (median, least, most) with their values."""
     names = list(values)[::-1]
     medians = [values[name][0] for name in names]
     low = [max(0.0, values[name][0] - values[name][1]) for name in names]
@@ -52,9 +50,7 @@ def bars(
         axes.annotate(
             _short(median), (median + up, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
         )
-    axes.set_xlim(0, max(room, limit or 0.0) * 1.18)
-    if limit is not None:
-        axes.axvline(limit, color="#b00020", linestyle="--", linewidth=1)
+    axes.set_xlim(0, room * 1.18)
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(unit)
 
@@ -88,7 +84,6 @@ def lines(
     x: str,
     y: str,
     log_x: bool = False,
-    log_y: bool = False,
     markers: bool = True,
 ) -> None:
     """One line per name, through (x values, y values)."""
@@ -98,10 +93,7 @@ def lines(
         )
     if log_x:
         axes.set_xscale("log")
-    if log_y:
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0)
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x)
     axes.set_ylabel(y)

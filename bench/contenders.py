@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from bench.arena import Arena, BenchError, Estate
+from bench.arena import WARM_UP, Arena, BenchError, Estate
 from bench.charts import OURS
 from bench.peers import work
 from local.stack import ROOT
@@ -46,7 +46,7 @@ class Product:
         self._arena = arena
         everything = arena.estate.databases
         arena.job("everything", statement)
-        self._few = everything[: min(100, len(everything))]
+        self._few = everything[:WARM_UP]
         arena.job("few", statement, self._few)
         self._all = everything
         self._last = ""

@@ -21,21 +21,21 @@ from pathlib import Path
 from typing import Any
 
 from bench import charts
-from bench.arena import Arena, ArenaOptions, BenchError, running_arena
+from bench.arena import TARGETS, WARM_UP, Arena, ArenaOptions, BenchError, running_arena
 from bench.charts import OURS
 from bench.contenders import Bare, Contender, Product
 from bench.machine import CpuMark
+from bench.peers.celery_peer import CeleryPeer
+from bench.peers.procrastinate_peer import ProcrastinatePeer
 from bench.peers.servers import MissingServerError
 from bench.report import Demand, Report, Spread, options_of, parser
 
 LIMIT, LOOP = "bare thread pool (the limit)", "sequential loop"
-CELERY, PROCRASTINATE = "Celery + Redis", "Procrastinate + PostgreSQL"
+CELERY, PROCRASTINATE = CeleryPeer.name, ProcrastinatePeer.name
 ASKER = "asker"
 """The process that asks and waits: this one."""
-TARGETS = "targets (emulator)"
 TRIVIAL = "SELECT 1 AS one -- fan-out"
 WAITING = "WAITFOR DELAY '00:00:{seconds:02}'; SELECT 1 AS one -- fan-out"
-WARM_UP = 100
 LOOP_AT_MOST = 1000
 """Targets for which the sequential loop takes part: its rate does not depend on their number."""
 
@@ -79,27 +79,22 @@ class Measured:
 @contextlib.contextmanager
 def contenders(case: Case, arena: Arena, folder: Path, report: Report, names: set[str]) -> Iterator[list[Contender]]:
     """Everybody who takes part, started; who cannot is left out with a sentence."""
-    workers = arena.options.workers
 
-    def celery() -> Contender:
-        from bench.peers.celery_peer import CeleryPeer
-
-        return CeleryPeer(
-            folder / "celery", arena.estate, case.statement, concurrency=case.concurrency, workers=workers
-        )
-
-    def procrastinate() -> Contender:
-        from bench.peers.procrastinate_peer import ProcrastinatePeer
-
-        return ProcrastinatePeer(
-            folder / "procrastinate", arena.estate, case.statement, concurrency=case.concurrency, workers=workers
+    def peer(kind: Callable[..., Contender], name: str) -> Contender:
+        return kind(
+            folder / name,
+            arena.estate,
+            case.statement,
+            concurrency=case.concurrency,
+            workers=arena.options.workers,
         )
 
     makers: dict[str, Callable[[], Contender]] = {
         OURS: lambda: Product(arena, case.statement),
         LIMIT: lambda: Bare(LIMIT, folder / "bare", arena.estate, case.statement, concurrency=case.concurrency),
-        CELERY: celery,
-        PROCRASTINATE: procrastinate,
+        # They import their packages, which may be missing, only when they are made.
+        CELERY: lambda: peer(CeleryPeer, "celery"),
+        PROCRASTINATE: lambda: peer(ProcrastinatePeer, "procrastinate"),
     }
     if not case.waits and case.targets <= LOOP_AT_MOST:
         makers[LOOP] = lambda: Bare(LOOP, folder / "loop", arena.estate, case.statement, concurrency=1)
@@ -139,8 +134,7 @@ def measure(case: Case, options: argparse.Namespace, report: Report) -> dict[str
     ):
         all_databases = arena.estate.databases
         for contender in everybody:
-            few = all_databases[: min(WARM_UP, len(all_databases))]
-            contender.fan_out(few)
+            contender.fan_out(all_databases[:WARM_UP])
         for number in range(case.runs):
             dice.shuffle(everybody)
             for contender in everybody:

@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select, update
 
 from bench import charts, history
-from bench.arena import BenchError
+from bench.arena import TARGETS, BenchError
 from bench.machine import CpuMark
 from bench.report import Demand, Report, Spread, options_of, parser
 from elastic_jobs.agent.expander import StepExpander
@@ -52,15 +52,13 @@ from elastic_jobs.targets.authorities import AZURE_ROOTS
 from elastic_jobs.targets.connect import ConnectOptions, Connector
 from elastic_jobs.targets.servers import TargetServers
 from local.sqlserver.client import Emulator, running_emulator
+from local.stack import SUFFIX
 
-SUFFIX = ".database.windows.net"
 PER_SERVER = 5000
 """Databases on a logical server at most, in Azure."""
 PASSWORD = "Bench;pass'word1"  # noqa: S105  of databases that live in the emulator's memory
 LIMIT = 1.3
 """Cost per target with the largest group over that with 1,000."""
-HISTORY_LIMIT = history.LIMIT
-EMULATOR = "targets (emulator)"
 
 
 class NoMessages:
@@ -137,12 +135,12 @@ class Expansion:
         with self._database.write() as connection:
             started = starting.start(connection, self._database, "j", ids=new_id)
         assert started.step_execution_id is not None
-        mark, wall = CpuMark.now({EMULATOR: [emulator.process.pid]}), time.perf_counter()
+        mark, wall = CpuMark.now({TARGETS: [emulator.process.pid]}), time.perf_counter()
         cpu = time.process_time()
         self._expander.handle(started.step_execution_id)
         found.cpu.append(time.process_time() - cpu)
         found.wall.append(time.perf_counter() - wall)
-        found.emulator.append(mark.since()[EMULATOR])
+        found.emulator.append(mark.since()[TARGETS])
         own = target_executions.c.job_execution_id == started.execution_id
         with self._database.write() as connection:
             planned = connection.execute(select(func.count()).select_from(target_executions).where(own)).scalar_one()
@@ -269,12 +267,12 @@ def tell(
         what = f"expansion: CPU per target with {expanded[-1].targets:,} targets over that with 1,000"
         report.demands.append(Demand(what=what, value=ratio, limit=LIMIT))
     what = f"history: the largest ratio between {sizes[-1]:,} and {sizes[0]:,} finished targets"
-    report.demands.append(Demand(what=what, value=max(map(_ratio, works.values())), limit=HISTORY_LIMIT))
+    report.demands.append(Demand(what=what, value=max(map(_ratio, works.values())), limit=history.LIMIT))
 
 
 def _ratio(by: dict[int, float]) -> float:
-    values, floor = list(by.values()), history.FLOOR_SECONDS * 1000
-    return max(values[-1], floor) / max(values[0], floor)
+    short, *_, long = by.values()
+    return history.ratio(short / 1000, long / 1000)
 
 
 def draw(expanded: list[Expanded], works: dict[str, dict[int, float]], file: Path) -> None:

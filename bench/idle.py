@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import charts
-from bench.arena import Arena, ArenaOptions, running_arena
+from bench.arena import TICK_SCHEDULE, TICK_SECONDS, Arena, ArenaOptions, running_arena
 from bench.machine import CpuMark
 from bench.report import Demand, Report, options_of, parser
 
@@ -28,9 +28,6 @@ APP = Path(__file__).with_name("counting_app.py")
 FRAMES = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")
 """What begins and ends a transaction on SQLite; on SQL Server the tick's one statement needs none."""
 WRITE = "BEGIN IMMEDIATE"
-TICK_SECONDS = {False: 10.0, True: 1.0}
-SCHEDULE = {False: "*/10 * * * * *", True: "*/1 * * * * *"}
-"""By whether it is the tiny form."""
 CONCURRENCY = 64
 
 
@@ -100,7 +97,7 @@ def watch(tiny: bool, workers: int, seconds: float, targets: int) -> tuple[Count
             databases=targets,
             concurrency=min(CONCURRENCY, targets),
             workers=workers,
-            settings={"TICK_SCHEDULE": SCHEDULE[tiny], "BENCH_COUNTS": name},
+            settings={"TICK_SCHEDULE": TICK_SCHEDULE[tiny], "BENCH_COUNTS": name},
             app=APP,
         )
         with running_arena(arena_options) as arena:

@@ -20,17 +20,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench import charts
-from bench.arena import TERMINAL, Arena, ArenaOptions, BenchError, parse_time, running_arena, wait_for
+from bench.arena import (
+    TICK_SCHEDULE,
+    TICK_SECONDS,
+    Arena,
+    ArenaOptions,
+    BenchError,
+    parse_time,
+    running_arena,
+    wait_for,
+)
 from bench.report import Demand, Report, options_of, parser, percentile
+from elastic_jobs.domain.lifecycle import TERMINAL
 from local.api_client import ApiClient
 
 PAUSES = (3.0, 5.0)
 """Seconds of rest before each start: longer than it takes the host to come to its slowest polling."""
 LIMITS = {"asked, idle": 0.5, "scheduled, idle": 1.0}
 TIMEOUT = 120.0
-TICK_SECONDS = {False: 10.0, True: 1.0}
-SCHEDULE = {False: "*/10 * * * * *", True: "*/1 * * * * *"}
-"""By whether it is the tiny form."""
 
 
 def asked(arena: Arena, samples: int, dice: random.Random, pauses: tuple[float, float], tick: float) -> list[float]:
@@ -157,7 +164,7 @@ def measure(options: argparse.Namespace, report: Report) -> dict[str, list[float
     arena_options = ArenaOptions(
         databases=databases,
         concurrency=min(options.concurrency, databases),
-        settings={"TICK_SCHEDULE": SCHEDULE[options.tiny]},
+        settings={"TICK_SCHEDULE": TICK_SCHEDULE[options.tiny]},
     )
     with running_arena(arena_options) as arena:
         for name, kind in (("asked", asked), ("scheduled", scheduled)):
@@ -179,7 +186,7 @@ def draw(found: dict[str, list[float]], file: Path) -> None:
     with charts.figure(file, height=3.4) as axes:
         charts.lines(
             axes[0],
-            {name: (list(x), list(y)) for name, (x, y) in curves.items()},
+            curves,
             title="Start lag: asked or due, to the first statement",
             x="seconds",
             y="% of starts that were as quick",

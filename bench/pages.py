@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import model
+from bench.arena import TARGETS, TICK_SECONDS
 from bench.charts import OURS
-from bench.fanout import TARGETS
 from bench.report import RESULTS, percentile
 from bench.waiting import BARE
 from local.stack import ROOT
 
 PAGES = (ROOT / "docs" / "performance.md", ROOT / "docs" / "scale.md")
 _BLOCK = re.compile(r"(<!-- bench: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_TICK_SECONDS = 10.0
 _SLOTS = 100
 """Of the agent in the part that counts."""
 Results = dict[str, Any]
@@ -244,7 +243,7 @@ def concurrency(results: Results) -> str:
 
 def idle_month(results: Results) -> str:
     """A month of nothing."""
-    found = model.idle_month(measured(results), model.Assumed(), _TICK_SECONDS)
+    found = model.idle_month(measured(results), model.Assumed(), TICK_SECONDS[False])
     rows = [
         ["ticks", f"{found.ticks:,.0f}"],
         ["statements against the job database", f"{found.statements:,.0f}"],

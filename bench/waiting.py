@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import charts
-from bench.arena import Arena, ArenaOptions, running_arena, wait_for
+from bench.arena import WARM_UP, Arena, ArenaOptions, running_arena, wait_for
 from bench.charts import OURS
 from bench.contenders import Bare
 from bench.machine import CpuMark, resident_bytes, threads_of
@@ -71,8 +71,7 @@ def observe(arena: Arena, pid: int, targets: int, seconds: float, begin: Callabl
 
 def product(arena: Arena, targets: int, seconds: float) -> Waiting:
     """One worker process of the product."""
-    few = arena.estate.databases[: min(100, targets)]
-    arena.job("warmup", TRIVIAL, few)
+    arena.job("warmup", TRIVIAL, arena.estate.databases[:WARM_UP])
     arena.run("warmup")
     arena.job("waiting", WAITFOR)
     (pid,) = arena.stack.worker_pids
@@ -90,7 +89,7 @@ def bare(arena: Arena, targets: int, seconds: float) -> Waiting:
         # The same process runs a trivial script first, as the product's did.
         pool = Bare(BARE, Path(name), arena.estate, TRIVIAL, concurrency=targets)
         try:
-            pool.fan_out(databases[: min(100, targets)])
+            pool.fan_out(databases[:WARM_UP])
             order = threading.Thread(target=_ask, args=(pool, databases), name="bare", daemon=True)
             return observe(arena, pool.pid, targets, seconds, order.start)
         finally:

@@ -3,7 +3,7 @@
     python -m bench.peers.bare
 
 An order is a line of JSON: ``{"concurrency": 64, "databases": [...], "outcomes": file}``; the answer is one too:
-``{"seconds": ..., "succeeded": ...}``. With a concurrency of 1 it is a loop that appends each outcome to the file at
+``{"succeeded": ...}``. With a concurrency of 1 it is a loop that appends each outcome to the file at
 once, as one over sqlcmd with ``>> log`` does. The pool keeps nothing that would outlive the process: it is what the
 driver and the databases can do at all.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,12 +42,11 @@ def loop(databases: Sequence[str], outcomes: Path) -> int:
 def main() -> int:
     for line in sys.stdin:
         order = json.loads(line)
-        began = time.perf_counter()
         if order["concurrency"] > 1:
             succeeded = pool(order["databases"], order["concurrency"], order.get("statement"))
         else:
             succeeded = loop(order["databases"], Path(order["outcomes"]))
-        print(json.dumps({"seconds": time.perf_counter() - began, "succeeded": succeeded}), flush=True)
+        print(json.dumps({"succeeded": succeeded}), flush=True)
     return 0
 
 

@@ -27,12 +27,12 @@ class CeleryPeer:
     def __init__(self, folder: Path, estate: Estate, statement: str, *, concurrency: int, workers: int) -> None:
         self._redis = Redis(folder / "redis")
         self._workers: list[ChildProcess] = []
+        broker, results = self._redis.url(0), self._redis.url(1)
         environment = work.save(estate, statement, folder / "estate.json")
-        names = {"BENCH_CELERY_BROKER": self._redis.url(0), "BENCH_CELERY_RESULTS": self._redis.url(1)}
-        environment.update(names)
+        environment.update(BENCH_CELERY_BROKER=broker, BENCH_CELERY_RESULTS=results)
         self._client: Any = None
         try:
-            self._client = _client(names)
+            self._client = _Client(broker, results)
             for number in range(workers):
                 self._workers.append(
                     ChildProcess.start(
@@ -122,7 +122,3 @@ class _Client:
     def close(self) -> None:
         self._app.close()
         self._redis.close()
-
-
-def _client(names: dict[str, str]) -> _Client:
-    return _Client(names["BENCH_CELERY_BROKER"], names["BENCH_CELERY_RESULTS"])

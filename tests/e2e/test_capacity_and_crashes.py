@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
-from pathlib import Path
 
+from bench.machine import sockets_of
 from tests.e2e.conftest import MANY
 from tests.e2e.support import MANY_SERVER, Bench, wait_for
 
@@ -24,15 +23,6 @@ def test_110_targets_never_run_more_than_100_at_once_and_the_others_wait(bench: 
     assert bench.emulator.gauges(text="110 targets")["matching"]["executing_high_water"] == 100
 
 
-def _connections(pid: int) -> int:
-    """Open sockets of a process: a worker has one to each target on which it runs a script at this moment."""
-    found = 0
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
-            found += os.readlink(descriptor).startswith("socket:")
-    return found
-
-
 def test_a_killed_worker_process_loses_no_target(bench: Bench) -> None:
     script = (
         "IF OBJECT_ID('dbo.Effect') IS NULL CREATE TABLE dbo.Effect (a int);\n"
@@ -43,7 +33,7 @@ def test_a_killed_worker_process_loses_no_target(bench: Bench) -> None:
     execution = bench.start(job)
     wait_for(lambda: len(bench.emulator.running(text="dbo.Effect")) >= 40, 30)
     before = bench.stack.worker_pids
-    os.kill(max(before, key=_connections), signal.SIGKILL)
+    os.kill(max(before, key=sockets_of), signal.SIGKILL)
     run = bench.ended(job, execution, 90)
     assert run["lifecycle"] == "Succeeded", run
     targets = bench.targets(job, execution)

@@ -82,9 +82,9 @@ def the_model(text: str) -> None:
 
 def the_trace(text: str) -> None:
     """The names are those that spans get."""
+    source = (ROOT / "elastic_jobs" / "telemetry" / "recording.py").read_text(encoding="utf-8")
     for line in text.splitlines():
         name = re.sub("<name>", "...", _COLUMN.split(line.strip())[0])
-        source = (ROOT / "elastic_jobs" / "telemetry" / "recording.py").read_text(encoding="utf-8")
         fixed = name.removesuffix("...")
         _expect(f'"{fixed}' in source, f"no span is called {name}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.unit import docs_shell
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
-OPERATORS = {"&&", "||", ";", "|", "&"}
 
 workflows = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 
@@ -34,15 +34,7 @@ def steps(path: Path) -> Iterator[dict[str, Any]]:
 def commands(path: Path) -> Iterator[list[str]]:
     """The words of every command that the workflow runs."""
     for step in steps(path):
-        for line in step.get("run", "").replace("\\\n", " ").splitlines():
-            words: list[str] = []
-            for word in shlex.shlex(line, posix=True, punctuation_chars=True):
-                if word in OPERATORS:
-                    yield words
-                    words = []
-                else:
-                    words.append(word)
-            yield words
+        yield from docs_shell.commands(step.get("run", ""))
 
 
 def make_targets() -> set[str]:
