@@ -48,7 +48,6 @@ from elastic_jobs.jobdb.execution_tables import target_executions
 from elastic_jobs.jobdb.executions import starting
 from elastic_jobs.jobdb.executions.claims import Holder
 from elastic_jobs.targets.authentication import ManagedIdentityTokens
-from elastic_jobs.targets.authorities import AZURE_ROOTS
 from elastic_jobs.targets.connect import ConnectOptions, Connector
 from elastic_jobs.targets.servers import TargetServers
 from local.sqlserver.client import Emulator, running_emulator
@@ -173,11 +172,10 @@ def servers_for(targets: int) -> list[dict[str, object]]:
 
 
 @contextmanager
-def trusted(emulator: Emulator, folder: Path) -> Iterator[None]:
-    """Make the driver of this process trust the emulator beside the product's own roots."""
-    roots, before = folder / "roots.pem", os.environ.get("SSL_CERT_FILE")
-    roots.write_text(AZURE_ROOTS.read_text("ascii") + emulator.ca.read_text("ascii"), encoding="ascii")
-    os.environ["SSL_CERT_FILE"] = str(roots)
+def trusted(emulator: Emulator) -> Iterator[None]:
+    """Make the driver of this process trust the emulator."""
+    before = os.environ.get("SSL_CERT_FILE")
+    os.environ["SSL_CERT_FILE"] = str(emulator.ca)
     try:
         yield
     finally:
@@ -195,7 +193,7 @@ def expand(sizes: list[int], runs: int, report: Report) -> list[Expanded]:
     with (
         tempfile.TemporaryDirectory(prefix="growth-") as name,
         running_emulator(config, Path(name) / "sqlserver") as emulator,
-        trusted(emulator, Path(name)),
+        trusted(emulator),
     ):
         for size in sizes:
             expansion = Expansion(Path(name), emulator, size, [str(server["name"]) for server in servers[size]])
@@ -288,7 +286,13 @@ def draw(expanded: list[Expanded], works: dict[str, dict[int, float]], file: Pat
             y="CPU per target in microseconds",
             log_x=True,
         )
-        chosen = ("tick", "claim and record", "runs: first page", "runs: page in the middle", "targets of a run")
+        chosen = (
+            "tick",
+            "record, and claim the next",
+            "runs: first page",
+            "runs: page in the middle",
+            "targets of a run",
+        )
         series = {
             name: ([float(size) for size in works[name]], list(works[name].values()))
             for name in chosen

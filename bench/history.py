@@ -3,7 +3,7 @@
     python -m bench.history [--sizes 1000,1000000] [--folder DIR] [--repeats 30]
 
 Fills SQLite job databases with finished runs of 10 targets each, plus one run that is active, and measures one tick,
-one claim with its record, one transaction of purging, and each list of the API. The table shows the CPU time of
+one record with the next claim, one transaction of purging, and each list of the API. The table shows the CPU time of
 each in milliseconds and the ratio of the largest to the smallest history. Exit code 1 when a ratio is above the limit.
 """
 
@@ -41,7 +41,7 @@ FLOOR_SECONDS = 0.001
 TARGETS_PER_RUN = 10
 """Few, so that the short history fills the pages of the lists too."""
 PAGE = 25
-ACTIVE_TARGETS = 400
+ACTIVE_TARGETS, SLOTS = 400, 100
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EVERY = timedelta(minutes=1)
 """Distance between two finished runs."""
@@ -85,9 +85,7 @@ def fill(file: Path, targets: int) -> Filled:
 
 def _define(connection: Connection, job_id: UUID) -> None:
     connection.execute(
-        insert(agent).values(
-            id=1, name="a", location="x", sku_name="JA100", capacity=ACTIVE_TARGETS + 100, create_time=NOW
-        )
+        insert(agent).values(id=1, name="a", location="x", sku_name="JA100", capacity=SLOTS, create_time=NOW)
     )
     connection.execute(
         insert(jobs).values(
@@ -160,14 +158,14 @@ def _insert_targets(connection: Connection, per_run: int, *, finished: bool) -> 
         " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
         " SELECT lower(hex(randomblob(16))), s.id, s.job_execution_id, s.job_id, s.job_id,"
         " 'server1.database.windows.net', 'database' || i, i, 1, ?, s.is_active, s.create_time, s.end_time,"
-        " CASE WHEN s.is_active = 1 THEN s.create_time END, 0, 1, 0, 0, 1, 'Step 1 succeeded.'"
+        " CASE WHEN s.is_active = 1 AND i <= ? THEN s.create_time END, 0, 1, 0, 0, 1, 'Step 1 succeeded.'"
         " FROM step_executions AS s CROSS JOIN n WHERE s.is_active = ?",
-        (per_run, state, int(not finished)),
+        (per_run, state, SLOTS, int(not finished)),
     )
 
 
 class Worker:
-    """Claims and records the targets of the active run, one after the other."""
+    """Works on the targets of the active run as the product does, one after the other, without running anything."""
 
     def __init__(self, filled: Filled) -> None:
         self._database = filled.database
@@ -176,17 +174,24 @@ class Worker:
             query = select(target_executions.c.id).where(target_executions.c.dispatch_time.is_not(None))
             self._left = list(connection.execute(query).scalars())
 
+        self._claim: claims.TargetClaim | None = None
+
     def work(self) -> None:
-        """One target from claim to record."""
-        target = self._left.pop()
+        """Record a target, and claim the one that gets its slot."""
         with self._database.write() as connection:
-            claim = claims.claim_target(connection, self._database, target, uuid4(), self._holder)
+            claim = self._claim or claims.claim_target(
+                connection, self._database, self._left.pop(), uuid4(), self._holder
+            )
         if claim is None:
-            raise AssertionError(f"The target {target} could not be claimed.")
+            raise AssertionError("A target that holds a slot could not be claimed.")
+        claimant = claims.Claimant(token=uuid4(), holder=self._holder)
         result = AttemptResult(outcome=Outcome.SUCCEEDED, message="It succeeded.")
+        ending = Ending(claim=claim, result=result, policy=RetryPolicy(), max_parallelism=None, claimant=claimant)
         with self._database.write() as connection:
-            ending = Ending(claim=claim, result=result, policy=RetryPolicy(), max_parallelism=None, claimant=None)
-            record_all(connection, self._database, [ending])
+            (recorded,) = record_all(connection, self._database, [ending])
+        if recorded is None or recorded.following is None:
+            raise AssertionError("The target was not recorded, or its slot led to no other.")
+        self._claim = recorded.following
 
 
 def _list(filled: Filled, filters: ExecutionFilter, page: Page, *, of_job: bool = False) -> None:
@@ -216,7 +221,7 @@ def works(filled: Filled) -> dict[str, Callable[[], None]]:
     recent = ExecutionFilter(end_time_min=NOW)
     return {
         "tick": lambda: _read(filled, lambda c: find_duties(c, database, NOW, filled.oldest - KEEP)),
-        "claim and record": worker.work,
+        "record, and claim the next": worker.work,
         "runs: first page": lambda: _list(filled, ALL, first),
         "runs: page in the middle": lambda: _list(filled, ALL, behind),
         "runs of a job": lambda: _list(filled, ALL, first, of_job=True),

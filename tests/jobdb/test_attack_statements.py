@@ -26,7 +26,9 @@ from elastic_jobs.jobdb import schema
 from elastic_jobs.jobdb.database import JobDatabase
 from elastic_jobs.jobdb.execution_tables import job_executions, step_executions, target_executions
 from elastic_jobs.jobdb.executions import advancing, canceling, claims, purging, repairs, slots
+from elastic_jobs.jobdb.executions.claims import Claimant
 from elastic_jobs.jobdb.executions.due import find_duties
+from elastic_jobs.jobdb.executions.recording import Ending, record_all
 from elastic_jobs.jobdb.executions.schedules import start_due_jobs
 from tests.jobdb.conftest import Engine, ManualClock, databases
 from tests.jobdb.record import record
@@ -99,6 +101,26 @@ def _record(engine: Engine, outcome: Outcome) -> object:
         return record(connection, engine.database, claim, result, RetryPolicy())
 
 
+def _record_some(engine: Engine, count: int) -> object:
+    held = [engine.claim(target) for target in _dispatched(engine)[:count]]
+    result = AttemptResult(outcome=Outcome.SUCCEEDED, message="x")
+    endings = [
+        Ending(
+            claim=claim,
+            result=result,
+            policy=RetryPolicy(),
+            max_parallelism=None,
+            claimant=Claimant(token=uuid4(), holder=engine.holder),
+        )
+        for claim in held
+        if claim is not None
+    ]
+    with engine.database.write() as connection:
+        recorded = record_all(connection, engine.database, endings)
+    assert [one.following is not None for one in recorded if one is not None] == [True] * count
+    return recorded
+
+
 def _write(work: Callable[[Any, Engine], object]) -> Callable[[Engine], object]:
     def run(engine: Engine) -> object:
         with engine.database.write() as connection:
@@ -116,6 +138,7 @@ HOT: dict[str, Callable[[Engine], object]] = {
     "claim": lambda e: e.claim(_dispatched(e)[0]),
     "renew targets": _write(lambda c, e: claims.renew(c, e.database, Level.TARGET, [uuid4()], e.holder.lease)),
     "record": lambda e: _record(e, Outcome.SUCCEEDED),
+    "record some, and claim the next": lambda e: _record_some(e, 2),
     "record a retry": lambda e: _record(e, Outcome.FAILED),
     "take": _write(lambda c, e: slots.take(c, e.database)),
     "take one": _write(lambda c, e: slots.take_one(c, e.database, uuid4())),

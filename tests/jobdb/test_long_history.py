@@ -18,7 +18,7 @@ NEWEST_FIRST = "SCAN job_executions USING INDEX ix_job_executions_create_time"
 """Reads runs in the order of the list and stops when the page is full."""
 WORKS = [
     "tick",
-    "claim and record",
+    "record, and claim the next",
     "runs: first page",
     "runs: page in the middle",
     "runs of a job",

@@ -139,9 +139,9 @@ def claim_targets(
         database.statement(_claim_of_many, wanted[0][1].holder.lease),
         [{"wanted": target, "new_token": claimant.token, "new_holder": instance} for target, claimant in wanted],
     )
-    tokens = [claimant.token for _, claimant in wanted]
-    rows = connection.execute(database.statement(_claimed_with), {"tokens": tokens})
-    return {row.claim_token: _target_claim(row, row.claim_token) for row in rows}
+    tokens = {claimant.token for _, claimant in wanted}
+    rows = connection.execute(database.statement(_claims_on), {"targets": [target for target, _ in wanted]})
+    return {row.claim_token: _target_claim(row, row.claim_token) for row in rows if row.claim_token in tokens}
 
 
 def _claim_of_many(database: JobDatabase, lease: timedelta) -> Any:
@@ -154,10 +154,11 @@ def _claim_of_many(database: JobDatabase, lease: timedelta) -> Any:
     )
 
 
-def _claimed_with(_: JobDatabase) -> Any:
+def _claims_on(_: JobDatabase) -> Any:
+    # By their keys: no index leads from a token to its row, and the table holds the whole history.
     table = target_executions
     columns = (table.c[name] for name in _CLAIM_COLUMNS)
-    return select(table.c.claim_token, *columns).where(table.c.claim_token.in_(bindparam("tokens", expanding=True)))
+    return select(table.c.claim_token, *columns).where(table.c.id.in_(bindparam("targets", expanding=True)))
 
 
 def find_target_claim(connection: Connection, token: UUID) -> TargetClaim | None:
