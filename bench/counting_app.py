@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from azure.core.pipeline.transport import RequestsTransport
 from sqlalchemy import Engine, event
+from urllib3 import HTTPConnectionPool
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -41,12 +41,13 @@ def _statement(*arguments: Any) -> None:
     _note("statement", str(arguments[2]))
 
 
-_send = RequestsTransport.send
+_send = HTTPConnectionPool.urlopen
 
 
-def _counted_send(self: RequestsTransport, request: Any, **options: Any) -> Any:
-    _note("storage", f"{request.method} {request.url.partition('?')[0]}")
-    return _send(self, request, **options)
+def _counted_send(self: HTTPConnectionPool, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+    _note("storage", f"{method} {url.partition('?')[0]}")
+    return _send(self, method, url, *arguments, **options)
 
 
-setattr(RequestsTransport, "send", _counted_send)  # noqa: B010  a plain assignment to a method is no typed Python
+# The storage library's requests come down to this as well. A plain assignment to a method is no typed Python.
+setattr(HTTPConnectionPool, "urlopen", _counted_send)  # noqa: B010

@@ -2,7 +2,7 @@
 
     python -m bench.idle [--seconds 300] [--workers 2] [--targets 1000]
 
-Counted in the worker processes themselves: every statement that SQLAlchemy sends, every request of the storage SDK.
+Counted in the worker processes themselves: every statement that SQLAlchemy sends, every request to storage.
 First a run over many databases; then, with jobs, a schedule and finished runs in the job database so that the tick has
 something to look at, some minutes in which nothing becomes due.
 """

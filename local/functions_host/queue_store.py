@@ -1,4 +1,4 @@
-"""The queue service as the listeners and outputs see it: single REST calls through azure-storage-queue, no retries.
+"""The queue service as the listeners and outputs see it: single REST calls, no retries.
 
 All calls block and belong on threads of their own, never on a worker's event loop.
 """
@@ -7,13 +7,14 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.queue import QueueClient, QueueMessage
+from azure.storage.queue import QueueClient
 
 from local.functions_host.errors import StartError
 from local.functions_host.queue_messages import ReceivedMessage
+from local.functions_host.queue_requests import QueueRequests
 
 T = TypeVar("T")
 _log = logging.getLogger("functions_host.storage")
@@ -60,6 +61,9 @@ class QueueStore:
             )
         except (ValueError, KeyError) as error:
             raise StartError(f"The storage connection string of queue {queue} is not valid: {error}.") from error
+        if not hasattr(self._client.credential, "account_key"):
+            raise StartError(f"The storage connection string of queue {queue} has no AccountKey; give it one.")
+        self._often = QueueRequests(self._client)
 
     def create_if_missing(self) -> None:
         def create() -> None:
@@ -70,14 +74,8 @@ class QueueStore:
 
     def receive(self, count: int, lease: float) -> list[ReceivedMessage]:
         """Up to `count` (at most 32) messages, hidden for `lease` seconds. A missing queue is made and has none."""
-
-        def receive() -> list[ReceivedMessage]:
-            # One page, asked for by hand: iterating over all pages would end with a second, empty request.
-            pages = self._client.receive_messages(messages_per_page=count, visibility_timeout=int(lease)).by_page()
-            return [_received(item) for item in next(pages, [])]
-
         try:
-            return self._call(receive)
+            return self._call(lambda: self._often.receive(count, lease))
         except ResourceNotFoundError:
             self.create_if_missing()
             return []
@@ -92,7 +90,7 @@ class QueueStore:
         return self._on_message(update)
 
     def delete(self, message_id: str, pop_receipt: str) -> None:
-        self._on_message(lambda: self._client.delete_message(message_id, pop_receipt=pop_receipt))
+        self._on_message(lambda: self._often.delete(message_id, pop_receipt))
 
     def send(self, text: str) -> None:
         """Put an encoded message into the queue, which is made when it is missing."""
@@ -147,22 +145,6 @@ class Stores:
                     self._reachability[connection] = Reachability(_account(connection))
                 self._stores[key] = QueueStore(connection, queue, self._reachability[connection])
             return self._stores[key]
-
-
-def _received(item: QueueMessage) -> ReceivedMessage:
-    """A message that was received, unlike one that was only sent, has all its fields."""
-    fields: dict[str, Any] = {
-        "inserted_on": item.inserted_on,
-        "expires_on": item.expires_on,
-        "next_visible_on": item.next_visible_on,
-    }
-    return ReceivedMessage(
-        id=str(item.id),
-        text=str(item.content),
-        pop_receipt=str(item.pop_receipt),
-        dequeue_count=int(item.dequeue_count or 0),
-        **fields,
-    )
 
 
 def _account(connection: str) -> str:
