@@ -1,4 +1,4 @@
-"""CPU per connection of the driver, by which roots it reads: the system's bundle, or the small file of the product.
+"""CPU per connection of the driver, by how many roots it reads: the system's bundle, Azure's four, or one.
 
 Runs the SQL Server emulator with its own authority, adds that authority to each file, and connects from a process of
 its own per case, because the driver reads ``SSL_CERT_FILE`` from the environment::
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from elastic_jobs.domain.targets import ServerNames
 from elastic_jobs.targets.authentication import PasswordLogin
-from elastic_jobs.targets.authorities import AZURE_ROOTS
+from elastic_jobs.targets.authorities import AZURE_ROOTS, AZURE_SQL_ROOT
 from elastic_jobs.targets.connect import ConnectOptions, Connector
 from elastic_jobs.targets.servers import TargetServers
 from local.sqlserver.client import Emulator, running_emulator
@@ -50,35 +50,40 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="connect-tls-") as folder,
         running_emulator({"servers": [server], "encryption": "required"}) as emulator,
     ):
-        print(f"{'roots':34} {'roots read':>10} {'CPU ms':>8} {'wall ms':>8}   ({arguments.connections} connections)")
+        print(f"{'roots':40} {'roots read':>10} {'CPU ms':>8} {'wall ms':>8}   ({arguments.connections} connections)")
         for name, count, environment in cases(emulator, Path(folder)):
             cpu, wall = in_a_process(emulator, arguments.connections, environment)
-            print(f"{name:34} {count:10} {cpu:8.2f} {wall:8.2f}")
+            print(f"{name:40} {count:10} {cpu:8.2f} {wall:8.2f}")
     return 0
 
 
 def cases(emulator: Emulator, folder: Path) -> Iterator[tuple[str, int, dict[str, str]]]:
     """Name, number of roots in the file, and environment of each case."""
     own = emulator.ca.read_text(encoding="ascii")
-    small = AZURE_ROOTS.read_text(encoding="ascii")
+    azure = "".join(root.read_text(encoding="ascii") for root in sorted(AZURE_ROOTS.glob("*.0")))
     bundle = ssl.get_default_verify_paths().cafile
-    files = {"the emulator's own alone": own, "the product's file and its own": small + own}
+    # The emulator's authority stands for the one of Azure SQL. The first case is how the product does it.
+    files = {"the server's own": own, "Azure's four and the server's": azure + own}
     if bundle is not None:
-        files["the system's bundle and its own"] = Path(bundle).read_text(encoding="utf-8") + own
+        files["the system's bundle and the server's"] = Path(bundle).read_text(encoding="utf-8") + own
     for number, (name, text) in enumerate(files.items()):
         file = folder / f"{number}.pem"
         file.write_text(text, encoding="utf-8")
-        yield name, text.count("BEGIN CERTIFICATE"), {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(folder)}
-    # As deployed on Debian: the product's file, and any other root found by its hash in the system's directory.
+        environment = {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(AZURE_ROOTS)}
+        yield name, text.count("BEGIN CERTIFICATE"), environment
+    # Another root of the system's, found by its hash.
     hashed = folder / "hashed"
     hashed.mkdir()
     name = subprocess.run(
         ["openssl", "x509", "-hash", "-noout", "-in", str(emulator.ca)], capture_output=True, text=True, check=True
     ).stdout.strip()
     (hashed / f"{name}.0").write_text(own, encoding="ascii")
-    roots = small.count("BEGIN CERTIFICATE")
-    environment = {"SSL_CERT_FILE": str(AZURE_ROOTS), "SSL_CERT_DIR": str(hashed)}
-    yield "the product's file, own in directory", roots, environment
+    directories = os.pathsep.join((str(AZURE_ROOTS), str(hashed)))
+    yield (
+        "another one, the server's in directory",
+        1,
+        {"SSL_CERT_FILE": str(AZURE_SQL_ROOT), "SSL_CERT_DIR": directories},
+    )
 
 
 def in_a_process(emulator: Emulator, connections: int, environment: dict[str, str]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Which roots the driver trusts: the small file, the directory beside it, and the switch."""
+"""Which roots the driver trusts: the one in the file, those in the directories, and the switch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from elastic_jobs.targets.authorities import AZURE_ROOTS, Authorities, use
+from elastic_jobs.targets.authorities import AZURE_ROOTS, AZURE_SQL_ROOT, Authorities, use
 from tests.targets.lab import SERVER, Lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,17 +63,27 @@ def connect(lab: Lab, authorities: Authorities, **environment: str) -> str:
     return answer.stdout.strip()
 
 
+def name_of(certificate: Path) -> str:
+    """The name under which OpenSSL looks for it in a directory."""
+    found = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", str(certificate)], capture_output=True, text=True, check=True
+    )
+    return f"{found.stdout.strip()}.0"
+
+
 def test_the_roots_are_what_they_say_and_last() -> None:
-    text = AZURE_ROOTS.read_text(encoding="ascii")
-    named = re.findall(r"# (.+), until (\d{4}-\d\d-\d\d), SHA-256 ([0-9a-f]{64})\n", text)
-    certificates = x509.load_pem_x509_certificates(text.encode())
-    assert len(certificates) == len(named) == 4
-    for certificate, (name, until, fingerprint) in zip(certificates, named, strict=True):
+    certificates: list[x509.Certificate] = []
+    for file in sorted(AZURE_ROOTS.glob("*.0")):
+        text = file.read_text(encoding="ascii")
+        (certificate,) = x509.load_pem_x509_certificates(text.encode())
+        said = re.fullmatch(r"# (.+), until (\d{4}-\d\d-\d\d), SHA-256 ([0-9a-f]{64})", text.splitlines()[0])
+        assert said is not None, file
         common_name = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
-        assert common_name == name
-        assert f"{certificate.not_valid_after_utc:%Y-%m-%d}" == until
-        assert certificate.fingerprint(hashes.SHA256()).hex() == fingerprint
+        until, fingerprint = certificate.not_valid_after_utc, certificate.fingerprint(hashes.SHA256()).hex()
+        assert said.groups() == (common_name, f"{until:%Y-%m-%d}", fingerprint)
         assert certificate.subject == certificate.issuer
+        assert name_of(file) == file.name
+        certificates.append(certificate)
     # As Microsoft's page of Azure's certificate authorities has them.
     assert {certificate.fingerprint(hashes.SHA1()).hex() for certificate in certificates} == {  # noqa: S303  # published so
         "a8985d3a65e5e5c4b2d7d66d40c6dd2fb19c5436",
@@ -83,17 +93,14 @@ def test_the_roots_are_what_they_say_and_last() -> None:
     }
 
 
-def test_the_small_file_is_used_and_trusts_no_other_authority(lab: Lab, tmp_path: Path) -> None:
+def test_azures_roots_are_used_and_no_other_authority_is_trusted(lab: Lab, tmp_path: Path) -> None:
     said = connect(lab, Authorities.AZURE, SSL_CERT_DIR=str(tmp_path))
     assert said.startswith(f"The certificate of server '{SERVER}' could not be verified")
 
 
 def test_an_authority_of_the_systems_directory_is_still_trusted(lab: Lab, tmp_path: Path) -> None:
     own = Path(os.environ["SSL_CERT_FILE"])
-    name = subprocess.run(
-        ["openssl", "x509", "-hash", "-noout", "-in", str(own)], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    (tmp_path / f"{name}.0").write_text(own.read_text())
+    (tmp_path / name_of(own)).write_text(own.read_text())
     assert connect(lab, Authorities.AZURE, SSL_CERT_DIR=str(tmp_path)) == "connected"
 
 
@@ -102,13 +109,51 @@ def test_a_file_that_the_deployment_names_is_used(lab: Lab) -> None:
         assert connect(lab, authorities, SSL_CERT_FILE=os.environ["SSL_CERT_FILE"]) == "connected"
 
 
-def test_the_switch() -> None:
+def test_the_root_of_azure_sql_is_the_one_in_the_file() -> None:
+    said = AZURE_SQL_ROOT.read_text(encoding="ascii").splitlines()[0]
+    assert said.startswith("# DigiCert Global Root G2, ")
+
+
+def test_azures_other_roots_are_found_in_the_directory(tmp_path: Path) -> None:
+    """As OpenSSL builds a chain: with the file and the directories that are named, and nothing of the system."""
+    environment: dict[str, str] = {"SSL_CERT_DIR": str(tmp_path)}
+    use(Authorities.AZURE, environment)
+    file, directory = environment["SSL_CERT_FILE"], environment["SSL_CERT_DIR"].split(os.pathsep)[0]
+    for root in AZURE_ROOTS.glob("*.0"):
+        command = ["openssl", "verify", "-CAfile", file, "-no-CAstore"]
+        found = subprocess.run([*command, "-CApath", directory, str(root)], capture_output=True, text=True, check=False)
+        assert found.returncode == 0, found.stderr
+        alone = subprocess.run([*command, "-no-CApath", str(root)], capture_output=True, text=True, check=False)
+        assert (alone.returncode == 0) == (root == AZURE_SQL_ROOT)
+
+
+def test_the_switch(tmp_path: Path) -> None:
     environment: dict[str, str] = {}
     use(Authorities.SYSTEM, environment)
     assert environment == {}
     use(Authorities.AZURE, environment)
-    assert environment == {"SSL_CERT_FILE": str(AZURE_ROOTS)}
+    assert environment["SSL_CERT_FILE"] == str(AZURE_SQL_ROOT)
+    own, *others = environment["SSL_CERT_DIR"].split(os.pathsep)
+    assert own == str(AZURE_ROOTS)
+    assert len({Path(other).resolve() for other in others if Path(other).is_dir()}) == len(others)
+    before = dict(environment)
+    use(Authorities.AZURE, environment)
+    assert environment == before
+    environment = {"SSL_CERT_DIR": str(tmp_path)}
+    use(Authorities.AZURE, environment)
+    assert environment["SSL_CERT_DIR"] == f"{AZURE_ROOTS}{os.pathsep}{tmp_path}"
     environment = {"SSL_CERT_FILE": "/own/roots.pem"}
     for authorities in Authorities:
         use(authorities, environment)
         assert environment == {"SSL_CERT_FILE": "/own/roots.pem"}
+
+
+def test_the_systems_own_directory_is_looked_into() -> None:
+    """Of OpenSSL's command, which on Debian and Ubuntu is the library that the driver loads."""
+    said = subprocess.run(["openssl", "version", "-d"], capture_output=True, text=True, check=True).stdout
+    directory = Path(said.partition('"')[2].partition('"')[0]) / "certs"
+    if not directory.is_dir():
+        pytest.skip(f"OpenSSL's directory {directory} is not there.")
+    environment: dict[str, str] = {}
+    use(Authorities.AZURE, environment)
+    assert directory.resolve() in [Path(each).resolve() for each in environment["SSL_CERT_DIR"].split(os.pathsep)]
