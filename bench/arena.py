@@ -1,16 +1,17 @@
 """The product on one machine, ready to be measured: stack, agent, credential, jobs over groups of databases.
 
-What competes with it uses the same emulator, the same databases and the same roots for TLS.
+What competes with it uses the same emulator and the same databases.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,14 +66,24 @@ class Estate:
     user: str
     password: str
     roots: Path
-    """For SSL_CERT_FILE: the product's small file of roots, and the emulator's own."""
+    """For SSL_CERT_FILE: the targets' own, as the product has it. It is read for each connection."""
+    all_roots: Path
+    """The same behind the system's whole bundle, which is what the driver reads where nobody changes it."""
     databases: tuple[str, ...]
+
+    def as_it_comes(self) -> Estate:
+        """For somebody who leaves the driver's list of roots as the system has it."""
+        return replace(self, roots=self.all_roots)
+
+    def trust(self) -> dict[str, str]:
+        """The environment of a process that connects."""
+        return {"SSL_CERT_FILE": str(self.roots), "SSL_CERT_DIR": str(AZURE_ROOTS)}
 
 
 class Arena:
     """A running stack with an agent, and what is asked of it. Made by ``running_arena``."""
 
-    def __init__(self, stack: _Stack, options: ArenaOptions, roots: Path, layout: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, stack: _Stack, options: ArenaOptions, folder: Path, layout: Mapping[str, Sequence[str]]) -> None:
         self.stack, self.options = stack, options
         if stack.emulator is None:
             raise BenchError("The benchmarks run on the emulator.")
@@ -83,7 +94,8 @@ class Arena:
             server_of={database: server for server, names in layout.items() for database in names},
             user=ADMIN_USER,
             password=stack.keys["ADMIN_PASSWORD"],
-            roots=roots,
+            roots=folder / "roots.pem",
+            all_roots=folder / "all-roots.pem",
             databases=tuple(database for names in layout.values() for database in names),
         )
         self.api = ApiClient(self.endpoint, "agent1")
@@ -142,7 +154,7 @@ class Arena:
             found = self.execution(job, execution)
             return found if found["lifecycle"] in TERMINAL else None
 
-        return wait_for(done, seconds, f"the end of a run of job '{job}'", every=0.25)
+        return wait_for(done, seconds, f"the end of a run of job '{job}'", every=0.5)
 
     def run(self, job: str, seconds: float = 600) -> float:
         """Start a job and wait for its end; seconds from asking to the recorded end.
@@ -208,7 +220,6 @@ def running_arena(options: ArenaOptions) -> Iterator[Arena]:
     """Start the stack for a measurement; stop it and remove its files afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as cleanup:
         folder = Path(name)
-        roots = folder / "roots.pem"
         workers = max(1, min(options.workers, options.concurrency))
         per_worker = -(-options.concurrency // workers)
         layout = share_out(options.databases, options.servers)
@@ -220,20 +231,28 @@ def running_arena(options: ArenaOptions) -> Iterator[Arena]:
             settings={
                 "INSTANCE_CONCURRENCY": str(per_worker),
                 _THRESHOLD: str(_new_batch_threshold(per_worker)),
-                "SSL_CERT_FILE": str(roots),
+                "SSL_CERT_FILE": str(folder / "roots.pem"),
+                "SSL_CERT_DIR": str(AZURE_ROOTS),
                 **(options.settings or {}),
             },
             app=options.app,
         )
         stack = _Stack(stack_options, layout, cleanup)
         cleanup.enter_context(stack)
-        arena = Arena(stack, options, roots, layout)
-        # As deployed: the product's file of roots, and behind it the authorities that the targets really have.
-        files = [AZURE_ROOTS, *(emulator.ca for emulator in arena.emulators)]
-        roots.write_text("".join(file.read_text("ascii") for file in files), encoding="ascii")
+        arena = Arena(stack, options, folder, layout)
+        # The emulator's authority stands for the one root of Azure SQL that the product's file has.
+        own = "".join(emulator.ca.read_text("ascii") for emulator in arena.emulators)
+        arena.estate.roots.write_text(own, encoding="ascii")
+        arena.estate.all_roots.write_text(system_bundle() + own, encoding="utf-8")
         cleanup.callback(arena.api.close)
         arena.prepare()
         yield arena
+
+
+def system_bundle() -> str:
+    """The roots of this system, as one text; none where it has no such file."""
+    file = ssl.get_default_verify_paths().cafile
+    return "" if file is None else Path(file).read_text(encoding="utf-8")
 
 
 def _new_batch_threshold(per_worker: int) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import charts
-from bench.arena import TARGETS, WARM_UP, Arena, ArenaOptions, BenchError, running_arena
+from bench.arena import TARGETS, WARM_UP, Arena, ArenaOptions, BenchError, Estate, running_arena
 from bench.charts import OURS
 from bench.contenders import Bare, Contender, Product
 from bench.machine import CpuMark
@@ -31,13 +31,16 @@ from bench.peers.servers import MissingServerError
 from bench.report import Demand, Report, Spread, options_of, parser
 
 LIMIT, LOOP = "bare thread pool (the limit)", "sequential loop"
-CELERY, PROCRASTINATE = CeleryPeer.name, ProcrastinatePeer.name
+CELERY, PROCRASTINATE = "Celery + Redis", "Procrastinate + PostgreSQL"
+GIVEN = "{}, with our roots"
+"""A peer that was told which roots the driver is to read; see ``Estate.as_it_comes``."""
+EVERYBODY = (OURS, LIMIT, CELERY, PROCRASTINATE, GIVEN.format(CELERY), GIVEN.format(PROCRASTINATE), LOOP)
 ASKER = "asker"
 """The process that asks and waits: this one."""
 TRIVIAL = "SELECT 1 AS one -- fan-out"
 WAITING = "WAITFOR DELAY '00:00:{seconds:02}'; SELECT 1 AS one -- fan-out"
-LOOP_AT_MOST = 1000
-"""Targets for which the sequential loop takes part: its rate does not depend on their number."""
+SLOW_AT_MOST = 1000
+"""Targets for which those take part who read all roots of the system: their rate does not depend on the number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,24 +83,23 @@ class Measured:
 def contenders(case: Case, arena: Arena, folder: Path, report: Report, names: set[str]) -> Iterator[list[Contender]]:
     """Everybody who takes part, started; who cannot is left out with a sentence."""
 
-    def peer(kind: Callable[..., Contender], name: str) -> Contender:
-        return kind(
-            folder / name,
-            arena.estate,
-            case.statement,
-            concurrency=case.concurrency,
-            workers=arena.options.workers,
-        )
+    estate, as_it_comes = arena.estate, arena.estate.as_it_comes()
+
+    def peer(kind: Callable[..., Contender], name: str, at: Estate) -> Contender:
+        place = folder / f"{kind.__name__}-{at.roots.stem}"
+        return kind(name, place, at, case.statement, concurrency=case.concurrency, workers=arena.options.workers)
 
     makers: dict[str, Callable[[], Contender]] = {
         OURS: lambda: Product(arena, case.statement),
-        LIMIT: lambda: Bare(LIMIT, folder / "bare", arena.estate, case.statement, concurrency=case.concurrency),
+        LIMIT: lambda: Bare(LIMIT, folder / "bare", estate, case.statement, concurrency=case.concurrency),
         # They import their packages, which may be missing, only when they are made.
-        CELERY: lambda: peer(CeleryPeer, "celery"),
-        PROCRASTINATE: lambda: peer(ProcrastinatePeer, "procrastinate"),
+        GIVEN.format(CELERY): lambda: peer(CeleryPeer, GIVEN.format(CELERY), estate),
+        GIVEN.format(PROCRASTINATE): lambda: peer(ProcrastinatePeer, GIVEN.format(PROCRASTINATE), estate),
     }
-    if not case.waits and case.targets <= LOOP_AT_MOST:
-        makers[LOOP] = lambda: Bare(LOOP, folder / "loop", arena.estate, case.statement, concurrency=1)
+    if not case.waits and case.targets <= SLOW_AT_MOST:
+        makers[CELERY] = lambda: peer(CeleryPeer, CELERY, as_it_comes)
+        makers[PROCRASTINATE] = lambda: peer(ProcrastinatePeer, PROCRASTINATE, as_it_comes)
+        makers[LOOP] = lambda: Bare(LOOP, folder / "loop", as_it_comes, case.statement, concurrency=1)
     with contextlib.ExitStack() as cleanup:
         found: list[Contender] = []
         for name, make in makers.items():
@@ -248,7 +250,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--servers", type=int, default=1, help="logical servers, each in an emulator process of its own")
     made.add_argument("--name", default="fanout", help="of the JSON and the chart")
     made.add_argument("--job-database", help="SQLAlchemy URL of an empty one; default: SQLite")
-    made.add_argument("--contenders", nargs="*", default=[OURS, LIMIT, CELERY, PROCRASTINATE, LOOP])
+    made.add_argument("--contenders", nargs="*", default=EVERYBODY)
     options = made.parse_args(arguments)
     options.workers = 1 if options.tiny else options.workers
     report = Report(part=options.name, title="Fan-out", options=options_of(options))
@@ -271,7 +273,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
         return
     for targets in (int(size) for size in options.targets.split(",")):
         for concurrency in (int(number) for number in options.concurrency.split(",")):
-            most = options.runs if targets <= LOOP_AT_MOST else 3 if concurrency == 64 else 1
+            most = options.runs if targets <= SLOW_AT_MOST else 3 if concurrency == 64 else 1
             yield Case(targets=targets, concurrency=concurrency, runs=min(options.runs, most))
     if options.waiting:
         yield Case(targets=options.waiting * 2, concurrency=options.waiting, runs=min(options.runs, 3), waits=5)

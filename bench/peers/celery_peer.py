@@ -22,9 +22,10 @@ _RESULT_PREFIX = "celery-task-meta-*"
 class CeleryPeer:
     """A Celery installation over the databases; a contender of the fan-out."""
 
-    name = "Celery + Redis"
-
-    def __init__(self, folder: Path, estate: Estate, statement: str, *, concurrency: int, workers: int) -> None:
+    def __init__(
+        self, name: str, folder: Path, estate: Estate, statement: str, *, concurrency: int, workers: int
+    ) -> None:
+        self.name = name
         self._redis = Redis(folder / "redis")
         self._workers: list[ChildProcess] = []
         broker, results = self._redis.url(0), self._redis.url(1)

@@ -21,9 +21,10 @@ _READY_SECONDS = 60.0
 class ProcrastinatePeer:
     """A Procrastinate installation over the databases; a contender of the fan-out."""
 
-    name = "Procrastinate + PostgreSQL"
-
-    def __init__(self, folder: Path, estate: Estate, statement: str, *, concurrency: int, workers: int) -> None:
+    def __init__(
+        self, name: str, folder: Path, estate: Estate, statement: str, *, concurrency: int, workers: int
+    ) -> None:
+        self.name = name
         import psycopg
 
         self._postgres = Postgres(folder / "postgres")

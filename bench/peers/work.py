@@ -21,8 +21,9 @@ VARIABLE = "BENCH_ESTATE"
 
 def save(estate: Estate, statement: str, file: Path) -> dict[str, str]:
     """Write down what a peer's process needs; the environment for it."""
-    write_private(file, json.dumps({**asdict(estate), "roots": str(estate.roots), "statement": statement}))
-    return {**os.environ, VARIABLE: str(file), "SSL_CERT_FILE": str(estate.roots)}
+    given = {"roots": str(estate.roots), "all_roots": str(estate.all_roots), "statement": statement}
+    write_private(file, json.dumps({**asdict(estate), **given}))
+    return {**os.environ, VARIABLE: str(file), **estate.trust()}
 
 
 @cache
