@@ -114,14 +114,10 @@ def claim_target(
     connection: Connection, database: JobDatabase, target_execution_id: UUID, token: UUID, holder: Holder
 ) -> TargetClaim | None:
     """Claim a target that holds a slot; None when somebody else was faster, it has no slot, or it has ended."""
-    table = target_executions
-    claimed = (
-        _claim(table, database, token, holder)
-        .where(table.c.id == target_execution_id)
-        .where(table.c.dispatch_time.is_not(None))
-        .returning(*(table.c[name] for name in _CLAIM_COLUMNS))
-    )
-    row = connection.execute(claimed).one_or_none()
+    row = connection.execute(
+        database.statement(_claim_one, holder.lease),
+        {"wanted": target_execution_id, "new_token": token, "new_holder": holder.instance},
+    ).one_or_none()
     return None if row is None else _target_claim(row, token)
 
 
@@ -142,6 +138,10 @@ def claim_targets(
     tokens = {claimant.token for _, claimant in wanted}
     rows = connection.execute(database.statement(_claims_on), {"targets": [target for target, _ in wanted]})
     return {row.claim_token: _target_claim(row, row.claim_token) for row in rows if row.claim_token in tokens}
+
+
+def _claim_one(database: JobDatabase, lease: timedelta) -> Any:
+    return _claim_of_many(database, lease).returning(*(target_executions.c[name] for name in _CLAIM_COLUMNS))
 
 
 def _claim_of_many(database: JobDatabase, lease: timedelta) -> Any:
