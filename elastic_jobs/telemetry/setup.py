@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from azure.identity import ManagedIdentityCredential
 from opentelemetry import metrics, trace
 
 METRIC_INTERVAL_MILLISECONDS = 15_000
@@ -108,6 +107,9 @@ def _azure(env: Mapping[str, str], pipeline: _Pipeline) -> None:
         options["sampling_ratio"] = 1.0
     client_id = _identity(env.get(AZURE_AUTHENTICATION, ""))
     if client_id is not None:
+        # Its import takes a quarter of a second, which an instance without identity need not wait for.
+        from azure.identity import ManagedIdentityCredential
+
         options["credential"] = ManagedIdentityCredential(client_id=client_id or None)
     configure_azure_monitor(
         connection_string=env[AZURE].strip(),
