@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from local import serve
 from local.api_client import ApiClient, ApiError
 from local.sqlserver.client import running_emulator
 from tests.e2e.support import wait_for
@@ -61,6 +62,24 @@ def refused(folder: Path, **env: str) -> str:
     return answer.stderr
 
 
+@pytest.fixture
+def refused_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., str]]:
+    """As ``refused``, in this process, which has everything imported already."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(**env: str) -> str:
+        for name, value in {"PORT": "0", "WORKERS": "1", **env}.items():
+            monkeypatch.setenv(name, value)
+        assert serve.main([str(tmp_path)]) == 1
+        return capsys.readouterr().err
+
+    yield ask
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def _below(pid: int) -> set[int]:
     """All processes whose ancestor is ``pid``."""
     parents: dict[int, int] = {}
@@ -82,7 +101,7 @@ def _alive(pids: Mapping[int, str] | set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])  # SIGINT: see the restart
 def test_serve_answers_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path) as process:
         endpoint = json.loads((tmp_path / "endpoint.json").read_text(encoding="utf-8"))
@@ -125,8 +144,11 @@ def test_a_restart_keeps_the_agent_and_a_second_serve_is_refused(tmp_path: Path)
         endpoint = json.loads((tmp_path / "endpoint.json").read_text(encoding="utf-8"))
         ApiClient(endpoint, "kept").put_agent("westeurope", endpoint["job_database_name"])
         assert "Another `make serve` runs" in refused(tmp_path)
+        children = _below(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+        wait_for(lambda: not _alive(children), 15, lambda: _alive(children))
+        assert not (tmp_path / "endpoint.json").exists()
     with serving(tmp_path) as process:
         endpoint = json.loads((tmp_path / "endpoint.json").read_text(encoding="utf-8"))
         assert ApiClient(endpoint, "kept").call("GET")["name"] == "kept"
@@ -140,23 +162,25 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "endpoint.json").exists()
 
 
-def test_a_missing_node_is_named(tmp_path: Path) -> None:
-    assert "Node" in refused(tmp_path, PATH=str(tmp_path))
+def test_a_missing_node_is_named(tmp_path: Path, refused_here: Callable[..., str]) -> None:
+    assert "Node" in refused_here(PATH=str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("WORKERS", "0"), ("DATABASES", "two"), ("PORT", "-1"), ("TARGET_SQL", "x")]
 )
-def test_a_wrong_option_is_named(tmp_path: Path, name: str, value: str) -> None:
-    assert name in refused(tmp_path, **{name: value})
+def test_a_wrong_option_is_named(refused_here: Callable[..., str], name: str, value: str) -> None:
+    assert name in refused_here(**{name: value})
 
 
 @pytest.mark.parametrize(("file", "content"), [("keys.json", "{"), ("keys.json", "{}"), ("jobs.db", "no database")])
-def test_damaged_state_is_named_with_the_way_out(tmp_path: Path, file: str, content: str) -> None:
+def test_damaged_state_is_named_with_the_way_out(
+    tmp_path: Path, refused_here: Callable[..., str], file: str, content: str
+) -> None:
     folder = tmp_path / "serve"
     folder.mkdir()
     (folder / file).write_text(content * 100, encoding="utf-8")
-    said = refused(tmp_path)
+    said = refused_here()
     assert file in said or "job database" in said
     assert "remove" in said or "move it away" in said
     assert (folder / file).read_text(encoding="utf-8") == content * 100, "nothing was overwritten"
