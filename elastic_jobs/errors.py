@@ -4,7 +4,14 @@ from __future__ import annotations
 
 
 class ElasticJobsError(Exception):
-    """Base of all errors that the product raises on purpose. ``str(error)`` is the sentence to show."""
+    """Base of all errors that the product raises on purpose. ``str(error)`` is the sentence to show.
+
+    passing: nothing is wrong with what was asked; a service that it needs does not answer at the moment.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class SettingsError(ElasticJobsError):
@@ -46,11 +53,12 @@ class JobDatabaseUnavailableError(ElasticJobsError):
     """The job database cannot be reached or does not answer in time.
 
     nothing_changed: the transaction was certainly rolled back, and the same one may work a moment later.
+    full: it can be read, but has no room for what was to be saved.
     """
 
-    def __init__(self, message: str, *, nothing_changed: bool = False) -> None:
+    def __init__(self, message: str, *, nothing_changed: bool = False, full: bool = False) -> None:
         super().__init__(message)
-        self.nothing_changed = nothing_changed
+        self.nothing_changed, self.full = nothing_changed, full
 
 
 class CredentialError(ElasticJobsError):

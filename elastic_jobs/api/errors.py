@@ -57,6 +57,8 @@ _CODE_OF_STATUS = {
     415: "UnsupportedMediaType",
 }
 _FIRST_ERRORS = 3
+_SOON = {"Retry-After": "5"}
+"""Seconds."""
 _NO_JSON = "The request body is no JSON that can be read; send one JSON object in UTF-8, without deep nesting."
 
 
@@ -124,6 +126,8 @@ def _of_product(error: ElasticJobsError, request_id: str) -> ErrorAnswer:
             message=f"The settings of the deployment are wrong; its log says how, under request id {request_id}.",
         )
     _log.error("Request %s: %s", request_id, error)
+    if error.passing:
+        return ErrorAnswer(status=503, code="ServiceUnavailable", message=str(error), headers=_SOON)
     return ErrorAnswer(status=400, code=FAILED_OPERATION, message=str(error))
 
 
@@ -152,11 +156,14 @@ def _not_found(error: NotFoundError) -> ErrorAnswer:
 def _unavailable(error: Exception, request_id: str) -> ErrorAnswer:
     # The driver's text may name hosts and files; it is for the log.
     _log.warning("Request %s: %s", request_id, error)
+    full = isinstance(error, JobDatabaseUnavailableError) and error.full
     return ErrorAnswer(
         status=503,
         code="ServiceUnavailable",
-        message="The job database does not answer. Try again in a moment.",
-        headers={"Retry-After": "5"},
+        message="The job database is full: it can be read, but nothing can be saved until somebody makes room."
+        if full
+        else "The job database does not answer. Try again in a moment.",
+        headers=_SOON,
     )
 
 

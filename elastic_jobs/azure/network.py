@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -176,16 +177,21 @@ class PrivateEndpointNetwork:
         except ClientAuthenticationError:
             raise self._failure(what, "this app could not identify itself; check its managed identity") from None
         except AzureError as error:
-            raise self._failure(what, f"the network API does not answer ({type(error).__name__})") from None
+            reason = f"the network API does not answer ({type(error).__name__})"
+            raise self._failure(what, reason, passing=True) from None
         if response.status_code < 400 or (response.status_code == 404 and none_when_missing):
             return response
-        raise self._failure(what, _reason(response))
+        away = (
+            response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+            or response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+        raise self._failure(what, _reason(response), passing=away)
 
     @staticmethod
-    def _failure(what: str, reason: str) -> PrivateEndpointError:
+    def _failure(what: str, reason: str, *, passing: bool = False) -> PrivateEndpointError:
         sentence = f"{what}: {reason}."
         _log.warning("%s", sentence, extra={"action": "network_api_failed"})
-        return PrivateEndpointError(sentence)
+        return PrivateEndpointError(sentence, passing=passing)
 
     @staticmethod
     def _json(response: HttpResponse) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from azure.core.credentials import TokenCredential
@@ -186,10 +187,19 @@ class KeyVaultSafe:
             # Never the error's own text: it comes from outside and may quote the request.
             sentence = f"{self._where(name)} cannot be {verb}: {_reason(error)}"
             _log.warning("%s", sentence, extra={"action": "key_vault_failed"})
-            raise CredentialError(sentence) from None
+            raise CredentialError(sentence, passing=_is_passing(error)) from None
 
     def _where(self, name: str) -> str:
         return f"The password of credential '{name}' (secret '{self._name(name)}' in {self._vault})"
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the vault is away or overloaded, rather than of another mind."""
+    if isinstance(error, HttpResponseError) and error.status_code is not None:
+        return (
+            error.status_code == HTTPStatus.TOO_MANY_REQUESTS or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+    return isinstance(error, (ServiceRequestError, ServiceResponseError))
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,10 @@ the numbers of sockets."""
 MOVED_NUMBERS = frozenset({3906, 37396, 40197, 40613})
 """Errors after which the connection itself is of no use: the database is elsewhere, or the token is over."""
 
+FULL_NUMBERS = frozenset({1101, 1105, 9002, 40544})
+"""The disk, a filegroup, the transaction log or the quota of Azure SQL has no room left. An outcome that must be
+recorded is worth waiting for the one who makes room."""
+
 _CODE = re.compile(r"\((-?\d+)\) \(SQL\w+")
 _PASSING_STATES = ("08", "HYT", "40001")
 
@@ -42,6 +46,10 @@ def unavailable(error: DBAPIError, *, committing: bool) -> JobDatabaseUnavailabl
         return JobDatabaseUnavailableError(
             "The file of the job database is not a SQLite database; move it away or restore it from a backup."
         )
+    if _is_full(error):
+        return JobDatabaseUnavailableError(
+            f"The job database is full and takes nothing until somebody makes room: {error.orig}.", full=True
+        )
     if not _passes(error):
         return None
     doubt = " Whether the change was saved is unknown." if committing else ""
@@ -50,6 +58,12 @@ def unavailable(error: DBAPIError, *, committing: bool) -> JobDatabaseUnavailabl
         # SQLite has waited long enough itself, and a file that cannot be opened will not be there in a second.
         nothing_changed=not committing and not isinstance(error.orig, sqlite3.Error),
     )
+
+
+def _is_full(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return number_of(error) in FULL_NUMBERS
 
 
 def _passes(error: DBAPIError) -> bool:

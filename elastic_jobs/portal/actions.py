@@ -16,6 +16,7 @@ from starlette.types import Message
 
 from elastic_jobs.api.errors import ApiError, to_answer
 from elastic_jobs.api.paths import SHORT_PREFIX
+from elastic_jobs.errors import ElasticJobsError
 from elastic_jobs.portal.page import Visit
 
 _REFUSALS = frozenset({400, 404, 409, 429})
@@ -46,7 +47,7 @@ async def act(
     request_id: makes a repeated start or rerun (a double click) the same one.
 
     Raises:
-        Refusal: 400, 404, 409 or 429, with the API's sentence.
+        Refusal: 400, 404, 409, 429, or 503 for a service that the job needs, with the API's sentence.
         Exception: everything else as the API's handler raised it; the portal's door makes a page of it.
     """
     path = "/".join((SHORT_PREFIX, *(quote(segment, safe="") for segment in segments)))
@@ -76,7 +77,7 @@ async def act(
         status, content = await _asked(api, scope, sent)
     except Exception as error:
         said = to_answer(error, visit.request.state.request_id)
-        if said.status in _REFUSALS:
+        if said.status in _REFUSALS or (isinstance(error, ElasticJobsError) and error.passing):
             raise Refusal(said.status, said.code, said.message) from error
         raise
     return Done(status=status, body=json.loads(content) if content else None)

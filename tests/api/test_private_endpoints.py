@@ -118,7 +118,10 @@ def test_what_azure_refuses_is_refused_and_leaves_nothing_behind(scene: Scene, p
     assert scene.put(prefix=prefix).is_success
     # One that is there stays, whatever Azure says to the same request again.
     scene.network.failure = (503, "ServiceUnavailable")
-    assert said(scene.put(prefix=prefix)) == (400, "ElasticJobsOperationFailed")
+    later = scene.put(prefix=prefix)
+    assert said(later) == (503, "ServiceUnavailable")
+    assert later.headers["Retry-After"] == "5"
+    assert "network API is not available" in later.json()["error"]["message"]
     assert scene.rows() == 1
 
 

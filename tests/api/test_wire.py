@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from elastic_jobs.api.app import lazy_app
 from elastic_jobs.api.services import Services
@@ -243,6 +246,28 @@ def test_an_unreachable_job_database_is_503(tmp_path: Path) -> None:
         assert error_of(answer) == (503, "ServiceUnavailable")
         assert answer.headers["Retry-After"] == "5"
         assert "host x" not in answer.text
+
+
+def test_a_full_job_database_says_so_and_can_be_read(server: Server) -> None:
+    server.agent()
+    with closing(sqlite3.connect(str(server.database.engine.url.database), isolation_level=None)) as file:
+        file.execute("VACUUM")  # what earlier tests left free would be room
+
+    def keep_small(connection: Any, *_: Any) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(server.database.engine, "checkout", keep_small)
+    body = {"properties": {"description": "x" * 500}}
+    answers = (server.http.put(f"/agent/jobs/job{number}", json=body) for number in range(200))
+    try:
+        refused = next(answer for answer in answers if not answer.is_success)
+    finally:
+        event.remove(server.database.engine, "checkout", keep_small)
+        server.database.engine.dispose()
+    assert error_of(refused) == (503, "ServiceUnavailable")
+    assert "The job database is full: it can be read" in refused.json()["error"]["message"]
+    assert server.http.get("/agent/jobs").json()["value"]
 
 
 def test_a_lazy_app_answers_503_until_its_settings_are_right(tmp_path: Path) -> None:

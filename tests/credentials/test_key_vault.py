@@ -13,6 +13,7 @@ from azure.keyvault.secrets import SecretClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elastic_jobs.api.errors import to_answer
 from elastic_jobs.api.services import Services
 from elastic_jobs.credentials.key_vault import MARK, KeyVaultSafe, make_client, secret_name
 from elastic_jobs.credentials.safes import MixedSafe
@@ -21,6 +22,7 @@ from local.azure.key_vault import KeyVault
 from local.sqlserver.certificates import CertificateFiles
 from tests.api.support import AGENT, VERSION, running
 from tests.credentials.conftest import PREFIX, AppIdentity, HandClock, until
+from tests.portal.support import PortalClient, text_of
 
 NAME = secret_name(PREFIX, "runner")
 
@@ -181,6 +183,7 @@ def test_every_trouble_is_a_sentence(
     with pytest.raises(CredentialError, match=sentence) as failure:
         safe.open("runner", MARK)
     assert f"password of credential 'runner' (secret '{NAME}'" in str(failure.value)
+    assert failure.value.passing is (trouble in (_throttle, _break))
     assert "S3cret" not in str(failure.value)
     assert failure.value.__cause__ is None
 
@@ -201,8 +204,11 @@ def test_a_vault_that_is_not_there_is_a_sentence(certificates: CertificateFiles,
         url = vault.url
     client = make_client(url, AppIdentity(), connection_verify=str(certificates.ca), retry_total=0)
     safe = KeyVaultSafe(client, clock, prefix=PREFIX, keep=timedelta(minutes=5))
-    with pytest.raises(CredentialError, match="the vault does not answer; check KEY_VAULT_URL"):
+    with pytest.raises(CredentialError, match="the vault does not answer; check KEY_VAULT_URL") as failure:
         safe.seal("runner", "one")
+    answer = to_answer(failure.value, "request1")
+    assert (answer.status, answer.code, answer.headers) == (503, "ServiceUnavailable", {"Retry-After": "5"})
+    assert "the vault does not answer" in answer.message
 
 
 def test_a_certificate_of_nobody_is_not_trusted(vault: KeyVault, clock: HandClock) -> None:
@@ -255,6 +261,23 @@ def test_deleting_the_agent_deletes_its_secrets(
         assert server.http.delete("/agent").status_code == 200
         assert server.http.get("/agent").status_code == 404
         assert caplog.text.count("cannot be deleted: the vault forbids it") == 1
+
+
+def test_a_vault_that_is_away_is_no_fault_of_the_request(safe: KeyVaultSafe, vault: KeyVault, tmp_path: Path) -> None:
+    with running(tmp_path, wrap=lambda services: replace(services, sealer=safe)) as server:
+        server.agent()
+        vault.failures[:] = [503] * 100
+        body = {"properties": {"username": "u", "password": "P-1"}}
+        answer = server.http.put("/agent/credentials/runner", json=body)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert "the vault is not available; try again later" in answer.json()["error"]["message"]
+        # In the portal what was typed stays, beside the same sentence.
+        form = {"name": "runner", "username": "typed", "password": "P-1", "servers": ""}
+        page = PortalClient(server).post("/portal/new-credential", 400, **form)
+        assert "the vault is not available; try again later" in text_of(page)
+        assert 'value="typed"' in page.text
+        vault.failures.clear()
+        assert server.http.put("/agent/credentials/runner", json=body).status_code == 201
 
 
 def test_without_the_right_to_recover_the_sentence_says_so(safe: KeyVaultSafe, vault: KeyVault) -> None:

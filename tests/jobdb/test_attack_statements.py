@@ -254,6 +254,7 @@ RECONFIGURED = _complaint(pyodbc.Error, "HY000", "The service has encountered an
 NO_LOCK = _complaint(
     pyodbc.ProgrammingError, "42000", "The lock of the job database was not granted in 30 seconds.", 51222
 )
+FULL = _complaint(pyodbc.ProgrammingError, "42000", "The database 'jobs' has reached its size quota.", 40544)
 WRONG = _complaint(pyodbc.ProgrammingError, "42S02", "Invalid object name 'jobs_internal.agent'.", 208)
 
 
@@ -265,6 +266,7 @@ WRONG = _complaint(pyodbc.ProgrammingError, "42S02", "Invalid object name 'jobs_
         BUSY,
         RECONFIGURED,
         NO_LOCK,
+        FULL,
         None,
     ],
 )
@@ -284,6 +286,26 @@ def test_an_error_that_does_not_pass_is_not_called_unavailable(database: JobData
     raised = DBAPIError.instance("UPDATE", {}, WRONG, pyodbc.Error)
     with pytest.raises(DBAPIError, match="Invalid object name"), database.write():
         raise raised
+
+
+def test_a_full_disk_is_told_from_a_job_database_that_is_away(database: JobDatabase) -> None:
+    """SQLite's own error, from a file that may not grow; and that of SQL Server."""
+
+    def grow() -> None:
+        with database.write() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+            connection.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(1000000)")
+
+    with pytest.raises(JobDatabaseUnavailableError, match="is full and takes nothing") as full:
+        grow()
+    assert full.value.full
+    assert not full.value.nothing_changed
+    with database.read() as connection:
+        assert connection.execute(select(job_executions.c.id)).all() == []
+    with pytest.raises(JobDatabaseUnavailableError) as quota, database.write():
+        raise DBAPIError.instance("UPDATE", {}, FULL, pyodbc.Error)
+    assert quota.value.full
 
 
 @pytest.mark.parametrize("url", ["mssql+pyodbc://u:secret@ss:w0rd@h/db", "mssql+pyodbc://u:p@h:abc/db"])
