@@ -232,7 +232,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
             return found
         if time.monotonic() > deadline:
             raise AssertionError("It did not come true in time.")
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 def main(arguments: list[str]) -> int:

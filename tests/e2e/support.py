@@ -124,10 +124,12 @@ def _terminal(properties: dict[str, Any]) -> dict[str, Any] | None:
 
 def wait_for(answer: Callable[[], T | None], seconds: float, describe: Callable[[], object] = lambda: "") -> T:
     """The first answer that is true; AssertionError with a description after ``seconds``."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.05
     while True:
         found = answer()
         if found:
             return found
         assert time.monotonic() < deadline, f"Not within {seconds} s: {describe()}"
-        time.sleep(0.05)
+        time.sleep(pause)
+        # A question to the API costs what the one who is waited for needs.
+        pause = min(pause * 1.4, 0.3)

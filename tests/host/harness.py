@@ -47,7 +47,7 @@ def wait_for(condition: Callable[[], T | None], what: str, deadline: float = DEA
         if answer:
             return answer
         assert time.monotonic() < end, f"waited {deadline} s in vain for {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 @dataclass
