@@ -9,11 +9,13 @@ import time
 from bench.report import parser
 from local.stack import ROOT
 
-SPREAD = "--servers 2 --targets 1000 --concurrency 64 --waiting 0 --name fanout-spread"
+SPREAD = "--servers 2 --name fanout-spread"
+SIZES = "--cases 1000x16,1000x100,10000x64 --waiting 800 --runs 1 --name fanout-sizes"
 PARTS = {
     "fanout": ["bench.fanout"],
     # The same with the targets' work on two processes: one alone can keep up with some 170 targets a second only.
     "fanout-spread": ["bench.fanout", *SPREAD.split()],
+    "fanout-sizes": ["bench.fanout", *SIZES.split()],
     "lag": ["bench.lag"],
     "waiting": ["bench.waiting"],
     "growth": ["bench.growth"],

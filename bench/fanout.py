@@ -39,18 +39,23 @@ ASKER = "asker"
 """The process that asks and waits: this one."""
 TRIVIAL = "SELECT 1 AS one -- fan-out"
 WAITING = "WAITFOR DELAY '00:00:{seconds:02}'; SELECT 1 AS one -- fan-out"
-SLOW_AT_MOST = 1000
-"""Targets for which those take part who read all roots of the system: their rate does not depend on the number."""
+JUDGED = (1000, 64)
+"""Targets and concurrency of the case that the demands are about, and in which everybody takes part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is measured at once. waits: seconds that each target waits before it answers."""
+    """What is measured at once.
+
+    waits: seconds that each target waits before it answers. everybody: also those who take long, because the driver
+    reads all roots of the system for them.
+    """
 
     targets: int
     concurrency: int
     runs: int
     waits: int = 0
+    everybody: bool = False
 
     @property
     def name(self) -> str:
@@ -96,7 +101,7 @@ def contenders(case: Case, arena: Arena, folder: Path, report: Report, names: se
         GIVEN.format(CELERY): lambda: peer(CeleryPeer, GIVEN.format(CELERY), estate),
         GIVEN.format(PROCRASTINATE): lambda: peer(ProcrastinatePeer, GIVEN.format(PROCRASTINATE), estate),
     }
-    if not case.waits and case.targets <= SLOW_AT_MOST:
+    if case.everybody:
         makers[CELERY] = lambda: peer(CeleryPeer, CELERY, as_it_comes)
         makers[PROCRASTINATE] = lambda: peer(ProcrastinatePeer, PROCRASTINATE, as_it_comes)
         makers[LOOP] = lambda: Bare(LOOP, folder / "loop", as_it_comes, case.statement, concurrency=1)
@@ -205,7 +210,7 @@ def summarise(results: dict[Case, dict[str, Measured]], report: Report) -> None:
 
 
 def _demands(results: dict[Case, dict[str, Measured]], report: Report) -> None:
-    case = next((case for case in results if (case.targets, case.concurrency, case.waits) == (1000, 64, 0)), None)
+    case = next((case for case in results if (case.targets, case.concurrency, case.waits) == (*JUDGED, 0)), None)
     if case is None or OURS not in results[case] or report.options["servers"] != 1:
         return
     found = results[case]
@@ -220,7 +225,7 @@ def _demands(results: dict[Case, dict[str, Measured]], report: Report) -> None:
 
 def draw(results: dict[Case, dict[str, Measured]], file: Path) -> None:
     """Rates and CPU of the case in the middle."""
-    case = next((each for each in results if (each.targets, each.concurrency) == (1000, 64)), next(iter(results)))
+    case = next((each for each in results if (each.targets, each.concurrency) == JUDGED), next(iter(results)))
     found = results[case]
     order = sorted(found, key=lambda name: -found[name].rate().median)
     rates = {name: (found[name].rate().median, found[name].rate().least, found[name].rate().most) for name in order}
@@ -242,10 +247,11 @@ def draw(results: dict[Case, dict[str, Measured]], file: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     made = parser("Fan-out over many databases, against the limit and the peers.")
-    made.add_argument("--targets", default="1000,10000", help="numbers of trivial targets")
-    made.add_argument("--concurrency", default="16,64,100", help="targets at once, of all workers together")
-    made.add_argument("--waiting", type=int, default=800, help="targets at once that wait; 0: none")
-    made.add_argument("--runs", type=int, default=5, help="rounds per case; above 1,000 targets fewer, see cases()")
+    made.add_argument(
+        "--cases", default="1000x64", help="trivial targets and how many at once, of all workers together"
+    )
+    made.add_argument("--waiting", type=int, default=0, help="targets at once that wait; 0: none")
+    made.add_argument("--runs", type=int, default=5, help="rounds of each case")
     made.add_argument("--workers", type=int, default=2, help="worker processes of the product and of each peer")
     made.add_argument("--servers", type=int, default=1, help="logical servers, each in an emulator process of its own")
     made.add_argument("--name", default="fanout", help="of the JSON and the chart")
@@ -264,19 +270,16 @@ def main(arguments: list[str]) -> int:
 
 
 def cases(options: argparse.Namespace) -> Iterator[Case]:
-    """What is measured: all sizes with all concurrencies, and the waiting targets.
-
-    A round over 10,000 targets takes minutes: three of them with C = 64, one with each other concurrency.
-    """
+    """What is measured: trivial targets in each size, and targets that wait."""
     if options.tiny:
-        yield Case(targets=12, concurrency=4, runs=1)
+        yield Case(targets=12, concurrency=4, runs=1, everybody=True)
         return
-    for targets in (int(size) for size in options.targets.split(",")):
-        for concurrency in (int(number) for number in options.concurrency.split(",")):
-            most = options.runs if targets <= SLOW_AT_MOST else 3 if concurrency == 64 else 1
-            yield Case(targets=targets, concurrency=concurrency, runs=min(options.runs, most))
+    for case in options.cases.split(","):
+        targets, concurrency = (int(number) for number in case.split("x"))
+        judged = (targets, concurrency) == JUDGED and options.servers == 1
+        yield Case(targets=targets, concurrency=concurrency, runs=options.runs, everybody=judged)
     if options.waiting:
-        yield Case(targets=options.waiting * 2, concurrency=options.waiting, runs=min(options.runs, 3), waits=5)
+        yield Case(targets=options.waiting * 2, concurrency=options.waiting, runs=options.runs, waits=5)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ def fanout_spread(results: Results) -> str:
     return _fanout(results["fanout-spread"])
 
 
+def fanout_sizes(results: Results) -> str:
+    """Other sizes and concurrencies, and targets that wait."""
+    return _fanout(results["fanout-sizes"])
+
+
 def _fanout(part: Any) -> str:
     cases: dict[str, list[Any]] = {}
     for row in part["data"]["cases"]:
@@ -259,6 +264,7 @@ MAKERS: dict[str, Callable[[Results], str]] = {
     "demands": demands,
     "fanout": fanout,
     "fanout-spread": fanout_spread,
+    "fanout-sizes": fanout_sizes,
     "lag": lag,
     "waiting": waiting,
     "growth": growth,
