@@ -1,8 +1,8 @@
 """Fan-out: one trivial script on many databases, against the limit and the peers, in one run on one machine.
 
-    python -m bench.fanout [--targets 1000,10000] [--concurrency 16,64,100] [--waiting 800] [--runs 5] ...
+    python -m bench.fanout [--cases 1000x64,10000x100] [--waiting 800] [--runs 5] ...
 
-For each size and concurrency: everybody is started, warmed up, and then measured in rounds, in an order that changes
+For each case everybody is started, warmed up, and then measured in rounds, in an order that changes
 from round to round (seeded). The time is from asking until all outcomes are recorded. After each round the emulator's
 own journal must show exactly one successful execution per database, whoever did it.
 """
