@@ -10,6 +10,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test is timed: on a busy machine anything may take a third of a second.
+settings.register_profile("untimed")
+settings.load_profile("untimed")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A suite that a script started in the background ignores interrupts, and so would the processes that it interrupts.

@@ -17,7 +17,11 @@ from enum import StrEnum
 from pathlib import Path
 
 AZURE_ROOTS = Path(__file__).with_name("azure_roots")
-"""The directory of Azure's roots, in the form of ``openssl rehash``: a file per root, named by the hash of its name."""
+"""The directory of Azure's roots, in the form of ``openssl rehash``: a file per root, named by the hash of its name.
+
+The list: https://learn.microsoft.com/azure/security/fundamentals/azure-certificate-authority-details. The certificates:
+the bundles of Mozilla's roots in certifi and Debian's ca-certificates.
+"""
 AZURE_SQL_ROOT = AZURE_ROOTS / "607986c7.0"
 """DigiCert Global Root G2, which the certificates of Azure SQL Database go back to."""
 _FILE, _DIRECTORIES = "SSL_CERT_FILE", "SSL_CERT_DIR"

@@ -262,7 +262,7 @@ def test_huge_and_odd_tokens(deployment: Deployment) -> None:
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=300))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_no_token_is_401(deployment: Deployment, token: str) -> None:
     answer = deployment.get(token)
     assert answer.status_code == 401
@@ -270,7 +270,7 @@ def test_whatever_is_no_token_is_401(deployment: Deployment, token: str) -> None
 
 
 @given(st.integers(0, 10_000), st.sampled_from("ABCxyz019-_."))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_token_changed_at_any_place_is_refused(deployment: Deployment, place: int, new: str) -> None:
     right = deployment.entra.token("Reader")
     place %= len(right)

@@ -77,7 +77,7 @@ def test_buckets_do_not_pile_up() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 30)), max_size=300), st.integers(1, 20))
-@hypothesis_settings(max_examples=80, deadline=None)
+@hypothesis_settings(max_examples=80)
 def test_nobody_gets_more_than_the_rate_and_nobody_waits_in_vain(steps: list[tuple[str, float]], rate: int) -> None:
     clock = [0.0]
     buckets = Buckets(rate, monotonic=lambda: clock[0])
@@ -339,7 +339,7 @@ def test_no_spelling_of_a_path_goes_around_the_gate(server: Server, path: str) -
 
 
 @given(st.text(st.sampled_from("/.%2eEfF0agenthlmtdo;\\?#:@*"), max_size=60))
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 def test_whatever_path_a_stranger_asks_for(shared_server: Server, path: str) -> None:
     status, _, _ = raw(shared_server, f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     if re.fullmatch(r"/+health/?(\?.*|#.*)?", f"/{path}", re.IGNORECASE) is None:

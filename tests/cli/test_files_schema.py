@@ -74,7 +74,7 @@ def _places(document: Any) -> list[tuple[Any, Any]]:
 
 
 @given(wanted=definitions())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_what_is_written_is_right_to_both(wanted: Definitions) -> None:
     for kind, document in _documents(wanted):
         assert reads(kind, document) == []
@@ -83,7 +83,7 @@ def test_what_is_written_is_right_to_both(wanted: Definitions) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_what_is_wrong_is_wrong_to_both(data: st.DataObject) -> None:
     kind, whole = data.draw(st.sampled_from(_documents(sample())))
     document = copy.deepcopy(whole)

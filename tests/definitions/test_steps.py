@@ -197,7 +197,7 @@ def test_two_changes_in_one_transaction_make_two_versions(hand: Hand) -> None:
     assert hand.step_names() == ["a", "b"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 5)), max_size=8))
 def test_places_never_have_gaps(hand: Hand, changes: list[tuple[str, int]]) -> None:
     hand.job()

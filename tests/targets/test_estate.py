@@ -114,7 +114,7 @@ def test_500_random_groups_resolve_to_what_is_worked_out_by_hand(
     resolver = GroupResolver(running.connector)
     sizes: Counter[bool] = Counter()
 
-    @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow], database=None)
     @given(groups)
     def one(group: list[Member]) -> None:
         resolution = resolver.resolve(group, login_for)
@@ -125,9 +125,7 @@ def test_500_random_groups_resolve_to_what_is_worked_out_by_hand(
     assert sizes[True] > 100, "most groups were empty, so little was shown"
 
 
-@settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(groups)
 def test_the_same_with_every_server_asked_anew(running: Estate, group: list[Member]) -> None:
     check(GroupResolver(running.connector).resolve(group, login_for), group)

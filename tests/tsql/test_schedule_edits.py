@@ -171,7 +171,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[JobDatabas
 
 
 @given(edits=_EDITS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_edits_in_t_sql_come_to_the_same_next_run(
     twins: tuple[JobDatabase, JobDatabase], edits: list[tuple[int, Any]]
 ) -> None:
