@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 RUNS   ?= 200
 SEED   ?= 1
 # Processes that share the tests out; most of them wait for clocks and leases.
-JOBS   ?= 4
+JOBS   ?= 5
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test chaos bench bench-tiny bench-setup bench-servers bench-history bench-connect check format lock setup pictures bench-portal browser tools release audit licences
