@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from elastic_jobs.domain.lifecycle import Level, Lifecycle
 from elastic_jobs.domain.model import Step, StepDefinition
 from elastic_jobs.domain.outcome import AttemptResult, Outcome
+from elastic_jobs.domain.ports import Ids
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.domain.targets import TargetDatabase
 from elastic_jobs.jobdb.database import JobDatabase
@@ -66,11 +67,11 @@ def database(job_databases: Places, clock: ManualClock) -> Iterator[JobDatabase]
 class Engine:
     """The state machine, one call per move, each in a transaction of its own as in the services."""
 
-    def __init__(self, database: JobDatabase, clock: ManualClock) -> None:
-        self.database, self.clock = database, clock
-        self.holder = Holder(instance=uuid4(), lease=timedelta(seconds=30))
+    def __init__(self, database: JobDatabase, clock: ManualClock, ids: Ids = uuid4) -> None:
+        self.database, self.clock, self.ids = database, clock, ids
+        self.holder = Holder(instance=self.ids(), lease=timedelta(seconds=30))
         self.policy = RetryPolicy(attempts=0)
-        self.job_id = uuid4()
+        self.job_id = self.ids()
         self.steps: list[Step] = []
         self.max_parallelism: int | None = None
 
@@ -103,8 +104,8 @@ class Engine:
                     job_id=self.job_id,
                     job_version=1,
                     step_id=step_id,
-                    uid=uuid4(),
-                    target_group_id=uuid4(),
+                    uid=self.ids(),
+                    target_group_id=self.ids(),
                     definition=definition,
                 )
                 self.steps.append(step)
@@ -129,16 +130,16 @@ class Engine:
 
     def start(self, **fields: str | UUID) -> starting.Started:
         with self.database.write() as connection:
-            return starting.start(connection, self.database, "job1", ids=uuid4, **fields)  # type: ignore[arg-type]  # mixed
+            return starting.start(connection, self.database, "job1", ids=self.ids, **fields)  # type: ignore[arg-type]  # mixed
 
     def claim_step(self, step_execution_id: UUID, holder: Holder | None = None) -> StepClaim | None:
         with self.database.write() as connection:
-            return claims.claim_step(connection, self.database, step_execution_id, uuid4(), holder or self.holder)
+            return claims.claim_step(connection, self.database, step_execution_id, self.ids(), holder or self.holder)
 
     def plan(self, claim: StepClaim, targets: list[TargetDatabase]) -> planning.Planned | None:
         with self.database.write() as connection:
             step = self.steps[claim.step_id - 1]
-            return planning.plan(connection, self.database, claim, step, targets, uuid4)
+            return planning.plan(connection, self.database, claim, step, targets, self.ids)
 
     def planned(self, targets: list[TargetDatabase]) -> tuple[UUID, list[UUID]]:
         """Start the job and plan its first step; the run and the targets that got a slot."""
@@ -152,7 +153,9 @@ class Engine:
 
     def claim(self, target_execution_id: UUID, holder: Holder | None = None) -> TargetClaim | None:
         with self.database.write() as connection:
-            return claims.claim_target(connection, self.database, target_execution_id, uuid4(), holder or self.holder)
+            return claims.claim_target(
+                connection, self.database, target_execution_id, self.ids(), holder or self.holder
+            )
 
     def record(
         self, claim: TargetClaim, outcome: Outcome = Outcome.SUCCEEDED, claimant: Claimant | None = None
@@ -176,7 +179,7 @@ class Engine:
 
     def advance(self, execution_id: UUID) -> UUID | None:
         with self.database.write() as connection:
-            return advancing.advance(connection, self.database, execution_id, uuid4).following
+            return advancing.advance(connection, self.database, execution_id, self.ids).following
 
     def cancel(self, execution_id: UUID) -> None:
         with self.database.write() as connection:

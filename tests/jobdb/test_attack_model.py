@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -74,13 +75,20 @@ class Model(RuleBasedStateMachine):
         super().__init__()
         clock = ManualClock()
         self.database = self.places.clean(clock)
-        self.engine = Engine(self.database, clock)
+        # Ids decide between targets of one turn: with others each time, a run that is repeated would go another way.
+        dice = Random(1)  # noqa: S311  an order, no secret
+
+        def ids() -> UUID:
+            return UUID(int=dice.getrandbits(128), version=4)
+
+        self.ids = ids
+        self.engine = Engine(self.database, clock, ids)
         self.engine.policy = RetryPolicy(attempts=RETRIES, initial_interval_seconds=3)
         self.outbox = Memory([], [])
-        self.flow = Flow(self.database, self.outbox, uuid4)
+        self.flow = Flow(self.database, self.outbox, ids)
         caretaker = Caretaker(self.database, self.outbox, self.flow, clock, keep_history=timedelta(days=45))
-        self.scheduler = Scheduler(self.database, self.outbox, caretaker, clock, uuid4, pause=lambda _: None)
-        self.holders = [Holder(instance=uuid4(), lease=timedelta(seconds=30)) for _ in range(2)]
+        self.scheduler = Scheduler(self.database, self.outbox, caretaker, clock, ids, pause=lambda _: None)
+        self.holders = [Holder(instance=ids(), lease=timedelta(seconds=30)) for _ in range(2)]
         self.executions: list[UUID] = []
         self.step_claims: list[StepClaim] = []
         self.claims: list[TargetClaim] = []
@@ -156,7 +164,7 @@ class Model(RuleBasedStateMachine):
     @rule(which=choice, outcome=outcomes_of_attempts, advance=st.booleans(), go_on=st.booleans())
     def record(self, which: int, outcome: Outcome, advance: bool, go_on: bool) -> None:
         claim = self._pick(self.claims, which)
-        claimant = Claimant(token=uuid4(), holder=self._pick(self.holders, which)) if go_on else None
+        claimant = Claimant(token=self.ids(), holder=self._pick(self.holders, which)) if go_on else None
         recorded = self.engine.record(claim, outcome, claimant)
         if recorded is not None and recorded.following is not None:
             assert recorded.following.target_execution_id == recorded.handed_on
@@ -290,9 +298,9 @@ class Model(RuleBasedStateMachine):
     def _claim(self, target: UUID, holder: Holder) -> TargetClaim | None:
         """As the worker does it."""
         with self.database.write() as connection:
-            claim = claims.claim_target(connection, self.database, target, uuid4(), holder)
+            claim = claims.claim_target(connection, self.database, target, self.ids(), holder)
             if claim is None and slots.take_one(connection, self.database, target):
-                claim = claims.claim_target(connection, self.database, target, uuid4(), holder)
+                claim = claims.claim_target(connection, self.database, target, self.ids(), holder)
         if claim is not None:
             self.claims.append(claim)
         return claim
