@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 # No test is timed: on a busy machine anything may take a third of a second.
-settings.register_profile("untimed")
+settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
