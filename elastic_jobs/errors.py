@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 
 class ElasticJobsError(Exception):
     """Base of all errors that the product raises on purpose. ``str(error)`` is the sentence to show.
 
-    passing: nothing is wrong with what was asked; a service that it needs does not answer at the moment.
+    passing: nothing is wrong with what was asked; a service beside the job database does not answer at the moment.
     """
 
     def __init__(self, message: str, *, passing: bool = False) -> None:
@@ -67,3 +69,8 @@ class CredentialError(ElasticJobsError):
 
 class ServerNotAllowedError(ElasticJobsError):
     """A credential or identity may not be sent to this server."""
+
+
+def is_away(status: int) -> bool:
+    """Whether a service that answers with this HTTP status is away or overloaded, rather than of another mind."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR

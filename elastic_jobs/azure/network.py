@@ -10,7 +10,6 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +26,7 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
-from elastic_jobs.errors import ElasticJobsError
+from elastic_jobs.errors import ElasticJobsError, is_away
 from elastic_jobs.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -181,11 +180,7 @@ class PrivateEndpointNetwork:
             raise self._failure(what, reason, passing=True) from None
         if response.status_code < 400 or (response.status_code == 404 and none_when_missing):
             return response
-        away = (
-            response.status_code == HTTPStatus.TOO_MANY_REQUESTS
-            or response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-        )
-        raise self._failure(what, _reason(response), passing=away)
+        raise self._failure(what, _reason(response), passing=is_away(response.status_code))
 
     @staticmethod
     def _failure(what: str, reason: str, *, passing: bool = False) -> PrivateEndpointError:

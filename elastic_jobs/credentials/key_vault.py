@@ -14,7 +14,6 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from azure.core.credentials import TokenCredential
@@ -31,7 +30,7 @@ from azure.keyvault.secrets import SecretClient
 
 from elastic_jobs.credentials.single_flight import Fetched, SingleFlight
 from elastic_jobs.domain.ports import Clock
-from elastic_jobs.errors import CredentialError
+from elastic_jobs.errors import CredentialError, is_away
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -196,9 +195,7 @@ class KeyVaultSafe:
 def _is_passing(error: Exception) -> bool:
     """Whether the vault is away or overloaded, rather than of another mind."""
     if isinstance(error, HttpResponseError) and error.status_code is not None:
-        return (
-            error.status_code == HTTPStatus.TOO_MANY_REQUESTS or error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
-        )
+        return is_away(error.status_code)
     return isinstance(error, (ServiceRequestError, ServiceResponseError))
 
 
