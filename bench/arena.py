@@ -31,6 +31,7 @@ WARM_UP = 100
 """Databases of the job before those that are measured, at most."""
 TARGETS = "targets (emulator)"
 """The processes of the targets, in reports."""
+_ROOTS = "roots.pem"
 _THRESHOLD = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold"
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Estate:
 
     def trust(self) -> dict[str, str]:
         """The environment of a process that connects."""
-        return {"SSL_CERT_FILE": str(self.roots), "SSL_CERT_DIR": str(AZURE_ROOTS)}
+        return trusting(self.roots)
 
 
 class Arena:
@@ -94,7 +95,7 @@ class Arena:
             server_of={database: server for server, names in layout.items() for database in names},
             user=ADMIN_USER,
             password=stack.keys["ADMIN_PASSWORD"],
-            roots=folder / "roots.pem",
+            roots=folder / _ROOTS,
             all_roots=folder / "all-roots.pem",
             databases=tuple(database for names in layout.values() for database in names),
         )
@@ -231,8 +232,7 @@ def running_arena(options: ArenaOptions) -> Iterator[Arena]:
             settings={
                 "INSTANCE_CONCURRENCY": str(per_worker),
                 _THRESHOLD: str(_new_batch_threshold(per_worker)),
-                "SSL_CERT_FILE": str(folder / "roots.pem"),
-                "SSL_CERT_DIR": str(AZURE_ROOTS),
+                **trusting(folder / _ROOTS),
                 **(options.settings or {}),
             },
             app=options.app,
@@ -247,6 +247,11 @@ def running_arena(options: ArenaOptions) -> Iterator[Arena]:
         cleanup.callback(arena.api.close)
         arena.prepare()
         yield arena
+
+
+def trusting(roots: Path) -> dict[str, str]:
+    """The environment of a process whose driver reads this file of roots, with Azure's directory behind it."""
+    return {"SSL_CERT_FILE": str(roots), "SSL_CERT_DIR": str(AZURE_ROOTS)}
 
 
 def system_bundle() -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.arena import system_bundle, trusting
 from elastic_jobs.domain.targets import ServerNames
 from elastic_jobs.targets.authentication import PasswordLogin
 from elastic_jobs.targets.authorities import AZURE_ROOTS, AZURE_SQL_ROOT
@@ -61,16 +61,15 @@ def cases(emulator: Emulator, folder: Path) -> Iterator[tuple[str, int, dict[str
     """Name, number of roots in the file, and environment of each case."""
     own = emulator.ca.read_text(encoding="ascii")
     azure = "".join(root.read_text(encoding="ascii") for root in sorted(AZURE_ROOTS.glob("*.0")))
-    bundle = ssl.get_default_verify_paths().cafile
+    bundle = system_bundle()
     # The emulator's authority stands for the one of Azure SQL. The first case is how the product does it.
     files = {"the server's own": own, "Azure's four and the server's": azure + own}
-    if bundle is not None:
-        files["the system's bundle and the server's"] = Path(bundle).read_text(encoding="utf-8") + own
+    if bundle:
+        files["the system's bundle and the server's"] = bundle + own
     for number, (name, text) in enumerate(files.items()):
         file = folder / f"{number}.pem"
         file.write_text(text, encoding="utf-8")
-        environment = {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": str(AZURE_ROOTS)}
-        yield name, text.count("BEGIN CERTIFICATE"), environment
+        yield name, text.count("BEGIN CERTIFICATE"), trusting(file)
     # Another root of the system's, found by its hash.
     hashed = folder / "hashed"
     hashed.mkdir()

@@ -21,8 +21,7 @@ VARIABLE = "BENCH_ESTATE"
 
 def save(estate: Estate, statement: str, file: Path) -> dict[str, str]:
     """Write down what a peer's process needs; the environment for it."""
-    given = {"roots": str(estate.roots), "all_roots": str(estate.all_roots), "statement": statement}
-    write_private(file, json.dumps({**asdict(estate), **given}))
+    write_private(file, json.dumps({**asdict(estate), "statement": statement}, default=str))
     return {**os.environ, VARIABLE: str(file), **estate.trust()}
 
 

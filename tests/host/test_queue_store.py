@@ -6,7 +6,6 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.queue import QueueClient
 
-from bench.peers.servers import free_port
 from local.azurite import Azurite
 from local.functions_host.errors import StartError
 from local.functions_host.queue_store import MessageGoneError, QueueStore, Reachability, StorageUnavailableError
@@ -57,7 +56,7 @@ def test_a_refusal_that_a_retry_cannot_mend_says_which(store: QueueStore) -> Non
 
 
 def test_a_storage_that_is_away_is_told_from_a_refusal(store: QueueStore, azurite: Azurite) -> None:
-    away = azurite.connection_string.replace(azurite.url("queue"), f"http://127.0.0.1:{free_port()}/devstoreaccount1")
+    away = azurite.connection_string.replace(azurite.url("queue"), "http://127.0.0.1:9/devstoreaccount1")
     with pytest.raises(StorageUnavailableError, match=r"NewConnectionError|MaxRetryError"):
         QueueStore(away, store.queue, Reachability("test")).receive(1, 30)
 
