@@ -167,6 +167,10 @@ def _revisions() -> list[str]:
     return sorted(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())
 
 
+def test_the_newest_revision_is_known_without_alembic() -> None:
+    assert schema.head() == _revisions()[-1]
+
+
 def _table(connection: Connection, name: str, row: dict[str, Any]) -> sa.TableClause:
     """The table as far as the row goes: what the code says of it today does not matter."""
     schema = None if connection.dialect.name == "sqlite" else SCHEMA
