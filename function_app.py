@@ -6,8 +6,8 @@ import azure.functions as func
 
 from elastic_jobs.agent.messages import STEPS_QUEUE, TARGETS_QUEUE
 from elastic_jobs.agent.runtime import runtime
-from elastic_jobs.api.app import lazy_app
 from elastic_jobs.api.functions import functions_app
+from elastic_jobs.api.lazy import lazy_app
 
 app = functions_app(lazy_app(lambda: runtime().services))
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from elastic_jobs.api import (
     agents,
@@ -34,7 +29,6 @@ from elastic_jobs.api import (
 )
 from elastic_jobs.api.auth import authenticator_for
 from elastic_jobs.api.context import Json
-from elastic_jobs.api.errors import to_answer
 from elastic_jobs.api.limits import Limits, Places
 from elastic_jobs.api.middleware import Gate
 from elastic_jobs.api.openapi import document
@@ -121,45 +115,6 @@ def _describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
-
-
-def lazy_app(services: Callable[[], Services]) -> ASGIApp:
-    """The API, built at the first request: a Functions worker indexes functions before settings may be right.
-
-    A request that comes while ``services()`` fails is answered with 503; the next one tries again.
-    """
-    lock = threading.Lock()
-    built: list[FastAPI] = []
-
-    def app() -> FastAPI:
-        with lock:
-            if not built:
-                built.append(create_app(services()))
-        return built[0]
-
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        try:
-            # In a thread: a job database that has to wake up takes a minute, and the event loop is everybody's.
-            ready = built[0] if built else await run_in_threadpool(app)
-        except Exception as error:
-            answer = to_answer(error, str(uuid4()))
-            await Json(answer.body, answer.status, dict(answer.headers))(scope, receive, send)
-            return
-        await ready(scope, receive, send)
-
-    return serve
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    """There is nothing to start or stop."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 async def _hand_on(request: Request, error: Exception) -> Response:

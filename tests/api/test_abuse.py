@@ -16,9 +16,10 @@ import pytest
 from starlette.types import Message
 
 from elastic_jobs.agent.trial import Tried
-from elastic_jobs.api.app import create_app, lazy_app
+from elastic_jobs.api.app import create_app
 from elastic_jobs.api.bodies import TargetGroupBody
 from elastic_jobs.api.errors import ApiError
+from elastic_jobs.api.lazy import lazy_app
 from elastic_jobs.api.limits import PLACES_EACH, PLACES_TOGETHER, Places
 from elastic_jobs.api.paths import route_path
 from elastic_jobs.api.services import Services

@@ -10,8 +10,9 @@ import azure.functions as func
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from elastic_jobs.api.app import create_app, lazy_app
+from elastic_jobs.api.app import create_app
 from elastic_jobs.api.functions import answer
+from elastic_jobs.api.lazy import lazy_app
 from tests.api.support import AGENT, ALL_ROLES, Server, token
 
 

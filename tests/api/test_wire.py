@@ -15,7 +15,7 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from elastic_jobs.api.app import lazy_app
+from elastic_jobs.api.lazy import lazy_app
 from elastic_jobs.api.services import Services
 from elastic_jobs.errors import JobDatabaseUnavailableError, SettingsError
 from elastic_jobs.jobdb.database import JobDatabase
