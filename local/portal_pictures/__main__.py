@@ -8,7 +8,6 @@ Needs the system's Chromium (``local/chromium.sh``). The files are ``portal-<pag
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from local import chromium
 from local.portal_pictures.site import Site, site
 
 LARGEST = 150 * 1024
@@ -80,9 +80,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     chosen = parser.parse_args(arguments)
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = chromium.find()
     if program is None:
-        print("Chromium is missing; run: sudo apt-get install chromium", file=sys.stderr)
+        print(chromium.MISSING, file=sys.stderr)
         return 1
     chosen.folder.mkdir(parents=True, exist_ok=True)
     wanted = [picture for picture in PICTURES if not chosen.only or picture.name in chosen.only]

@@ -45,6 +45,7 @@ class Visitor:
             java_script_enabled=scripts,
             timezone_id="Europe/Berlin",
             locale="en-GB",
+            reduced_motion="reduce",  # a badge that pulses would be painted 60 times a second
             **options,
         )
         self.contexts.append(context)

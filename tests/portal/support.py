@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from dataclasses import dataclass, field
 from html import unescape
 
 import httpx
 import pytest
 
+from local.chromium import MISSING, find
 from tests.api.support import ALL_ROLES, Server, token
 
 SESSION_COOKIE = "elastic_jobs_session"
@@ -27,12 +27,11 @@ CHROMIUM_FLAGS = (
 
 def chromium() -> str:
     """Where the system's Chromium is. Without one, a test that needs it is skipped; under CI it fails."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = find()
     if found is None:
-        said = "Chromium is missing; run: sudo apt-get install chromium"
         if os.environ.get("CI") == "true":
-            pytest.fail(said)
-        pytest.skip(said)
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     return found
 
 
