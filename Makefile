@@ -8,6 +8,9 @@ SEED   ?= 1
 # Processes that share the tests out; most of them wait for clocks and leases.
 JOBS   ?= 5
 
+# Hundreds of processes of the suite would compile the whole tree anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test chaos bench bench-tiny bench-setup bench-servers bench-history bench-connect check format lock setup pictures bench-portal browser tools release audit licences
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from elastic_jobs.jobdb.tables import metadata
-from tests.api.support import ALL_ROLES, Server, http_client, running
+from tests.api.support import ALL_ROLES, Server, clear, http_client, running
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +18,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
     """The running API on an empty job database, with a client of this test's own."""
-    metadata.drop_all(shared_server.database.engine)
-    metadata.create_all(shared_server.database.engine)
+    clear(shared_server.database)
     shared_server.control.deleted.clear()
     with http_client(shared_server.url, *ALL_ROLES) as http:
         yield replace(shared_server, http=http)

@@ -223,6 +223,13 @@ def serving(app: Any) -> Iterator[str]:
         listener.close()
 
 
+def clear(database: JobDatabase) -> None:
+    """Empty every table; making them anew for each test would take a tenth of the suite's time."""
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+
+
 @contextlib.contextmanager
 def running(directory: Path, *, wrap: Any = None, **changed: str) -> Iterator[Server]:
     """The whole API on a new job database. ``wrap`` may replace parts of the services."""

@@ -30,7 +30,7 @@ from elastic_jobs.targets.preflight import Preflight
 from elastic_jobs.targets.servers import TargetServers
 from local.azure.identity import IdentityEndpoint
 from local.sqlserver.client import Emulator, running_emulator
-from tests.api.support import AGENT, DATABASE_ID, VERSION, Server, running
+from tests.api.support import AGENT, DATABASE_ID, VERSION, Server, clear, running
 
 PASSWORD = "T3st;}pass'word"
 SUFFIX = ".database.windows.net"
@@ -106,8 +106,7 @@ def deployment(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def estate(deployment: Estate) -> Estate:
-    metadata.drop_all(deployment.server.database.engine)
-    metadata.create_all(deployment.server.database.engine)
+    clear(deployment.server.database)
     deployment.emulator.control.clear_faults()
     deployment.server.agent()
     for name, password in (("runner", PASSWORD), ("wrong", "no such password")):

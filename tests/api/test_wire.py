@@ -203,11 +203,12 @@ def test_start_answers_200_with_a_location_that_works(server: Server) -> None:
         assert server.http.get(answer.headers["Location"]).json() == answer.json()
 
 
-def test_health_needs_no_token_and_tells_the_truth(server: Server) -> None:
-    answer = httpx.get(f"{server.url}/health")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
-    metadata.drop_all(server.database.engine)
-    answer = httpx.get(f"{server.url}/health")
+def test_health_needs_no_token_and_tells_the_truth(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        answer = httpx.get(f"{server.url}/health")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        metadata.drop_all(server.database.engine)
+        answer = httpx.get(f"{server.url}/health")
     assert error_of(answer) == (503, "ServiceUnavailable")
     assert "job database does not answer" in answer.json()["error"]["message"]
 

@@ -25,8 +25,7 @@ from elastic_jobs.domain.model import Output, StepDefinition
 from elastic_jobs.domain.retry import RetryPolicy
 from elastic_jobs.domain.schedule import DEFAULT_END, DEFAULT_START, IntervalType, Schedule
 from elastic_jobs.domain.targets import Member, MembershipType, TargetType
-from elastic_jobs.jobdb.tables import metadata
-from tests.api.support import ALL_ROLES, Server, http_client, running, token
+from tests.api.support import ALL_ROLES, Server, clear, http_client, running, token
 
 CREDENTIALS = ("runner", "refresh")
 ODD_NAMES = (
@@ -268,8 +267,7 @@ class Agent:
 
     def empty(self) -> None:
         """A new agent with the two credentials, and nothing else."""
-        metadata.drop_all(self.server.database.engine)
-        metadata.create_all(self.server.database.engine)
+        clear(self.server.database)
         self.server.agent()
         for name in CREDENTIALS:
             self.server.put(f"/credentials/{name}", {"properties": {"username": name, "password": "Pa55word"}})

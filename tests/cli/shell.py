@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
-from elastic_jobs.cli.main import app
+from tests.cli.tree import ROOT_COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).parent / "elastic-jobs"
@@ -57,12 +58,12 @@ class Shell:
     def __call__(self, *arguments: str, stdin: str | None = None) -> Answer:
         """Call it in this process, without a terminal."""
         gone: dict[str, str | None] = {name: None for name in os.environ if name.startswith("ELASTIC_JOBS_")}
-        result = CliRunner().invoke(
-            app, arguments, input=stdin, env={**gone, **self.environ()}, prog_name="elastic-jobs"
-        )
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Answer(result.exit_code, result.stdout, result.stderr)
+        with CliRunner().isolation(input=stdin, env={**gone, **self.environ()}) as (out, err, _):
+            with pytest.raises(SystemExit) as ended:
+                ROOT_COMMAND.main(arguments, prog_name="elastic-jobs")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            return Answer(int(ended.value.code or 0), out.getvalue().decode(), err.getvalue().decode())
 
     def ok(self, *arguments: str, stdin: str | None = None) -> Answer:
         """As a call, which must succeed."""

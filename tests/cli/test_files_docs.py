@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
 from elastic_jobs.cli.commands.files import CHANGES
@@ -24,10 +23,10 @@ from elastic_jobs.cli.files.model import Definitions
 from elastic_jobs.cli.files.nodes import read_document
 from elastic_jobs.cli.files.reading import read_folder
 from elastic_jobs.cli.files.shapes import GROUP, JOB, Kind, Shape
-from elastic_jobs.cli.main import app
 from elastic_jobs.domain.schedule import IntervalType, Schedule
 from tests.api.support import ALL_ROLES, token
 from tests.cli.files_support import Agent, running_agent, sample
+from tests.cli.tree import ROOT_COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
@@ -138,7 +137,7 @@ def test_the_workflow_plans_and_applies_what_was_planned() -> None:
 
 def check_command(words: list[str]) -> None:
     """The command of these words exists, with its options."""
-    found: Any = typer.main.get_command(app)
+    found: Any = ROOT_COMMAND
     rest = words[1:]
     while hasattr(found, "commands"):
         assert rest, f"{' '.join(words)} is not whole"

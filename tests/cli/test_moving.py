@@ -27,9 +27,8 @@ from elastic_jobs.cli.moving.job_database import parse_place, read_job_database
 from elastic_jobs.cli.moving.moving_in import Moved, carry_out, plan_move
 from elastic_jobs.cli.moving.source import Outcome, Source, SourceError
 from elastic_jobs.jobdb.database import JobDatabase
-from elastic_jobs.jobdb.tables import metadata
 from elastic_jobs.jobdb.tsql import install
-from tests.api.support import AGENT, ALL_ROLES, token
+from tests.api.support import AGENT, ALL_ROLES, clear, token
 from tests.cli.files_support import Agent, running_agent, sample
 
 IDENTITY = "/subscriptions/x/resourceGroups/y/providers/Microsoft.ManagedIdentity/userAssignedIdentities/jobs-identity"
@@ -64,8 +63,7 @@ def here(two: tuple[Agent, Agent]) -> Agent:
 
 
 def _reset(agent: Agent) -> None:
-    metadata.drop_all(agent.server.database.engine)
-    metadata.create_all(agent.server.database.engine)
+    clear(agent.server.database)
 
 
 def moved(here: Agent, source: Source, *, enable: bool = False) -> Moved:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from elastic_jobs.jobdb.tables import metadata
 from local.stack import Stack, StackOptions
-from tests.api.support import ALL_ROLES, Server, http_client, running
+from tests.api.support import ALL_ROLES, Server, clear, http_client, running
 from tests.e2e.support import Bench
 from tests.portal.browsing import Visitor
 from tests.portal.support import CHROMIUM_FLAGS, PortalClient, chromium
@@ -28,8 +27,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
     """The running app on an empty job database, with a client of its API."""
-    metadata.drop_all(shared_server.database.engine)
-    metadata.create_all(shared_server.database.engine)
+    clear(shared_server.database)
     shared_server.control.deleted.clear()
     with http_client(shared_server.url, *ALL_ROLES) as http:
         yield replace(shared_server, http=http)
