@@ -5,6 +5,7 @@ Most tests of the whole stack wait for clocks, leases and ticks, so that several
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -39,6 +40,12 @@ LONGEST_FIRST = (
     "credentials",
 )
 """Folders whose files take longest, so that none of them is begun last."""
+
+
+def pytest_collection_finish() -> None:
+    # What was imported stays until the end; the collector would walk through all of it again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -50,7 +50,7 @@ AGENT = f"{ROOT}/jobAgents/agent1"
 DATABASE_ID = f"{ROOT}/databases/jobs"
 VERSION = {"api-version": "2025-01-01"}
 KEY = "k" * 64
-_TLS = ssl.create_default_context()  # made once: each client would load all roots, and only plain http is spoken
+PLAIN_HTTP = ssl.create_default_context()  # made once: each client would load all roots, and only plain http is spoken
 ALL_ROLES = ("Reader", "Operator", "Contributor", "CredentialAdmin")
 
 
@@ -86,7 +86,9 @@ def token(*roles: str, key: str = KEY, algorithm: str = "HS256", **claims: Any) 
 def http_client(url: str, *roles: str) -> httpx.Client:
     """A client whose token has these roles."""
     # 30 s: making the OpenAPI document takes 2 s of CPU, which a busy machine does not give at once.
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token(*roles)}"}, verify=_TLS, timeout=30)
+    return httpx.Client(
+        base_url=url, headers={"Authorization": f"Bearer {token(*roles)}"}, verify=PLAIN_HTTP, timeout=30
+    )
 
 
 class DirectControl:

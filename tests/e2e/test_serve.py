@@ -109,7 +109,7 @@ def test_serve_answers_and_leaves_no_process(tmp_path: Path, number: signal.Sign
         assert list(endpoint) == keys.split()
         assert list(endpoint["sql"]) == ["host", "port", "server", "user", "password", "databases"]
         assert endpoint["sql"]["databases"] == ["database1", "database2"]
-        assert httpx.get(f"{endpoint['api']}/health").json() == {"status": "ok"}
+        assert httpx.get(f"{endpoint['api']}/health", timeout=30).json() == {"status": "ok"}
         reader = ApiClient(endpoint, "agent1", token=endpoint["reader_token"])
         with pytest.raises(ApiError) as missing:
             reader.call("GET")

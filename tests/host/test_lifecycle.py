@@ -100,7 +100,7 @@ def test_sigint_ends_an_invocation_that_outlasts_the_grace(host: HostFolder) -> 
         started = time.monotonic()
         os.kill(running.process.pid, signal.SIGINT)
         assert running.process.wait(DEADLINE) == 0
-        assert 0.4 < time.monotonic() - started < 4
+        assert 0.4 < time.monotonic() - started < 15
         with pytest.raises(httpx.TransportError):
             answer.result()
         assert all(is_gone(pid) for pid in pids)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from local.chromium import MISSING, find
-from tests.api.support import ALL_ROLES, Server, token
+from tests.api.support import ALL_ROLES, PLAIN_HTTP, Server, token
 
 SESSION_COOKIE = "elastic_jobs_session"
 CHROMIUM_FLAGS = (
@@ -45,7 +45,7 @@ class PortalClient:
     http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.server.url, timeout=30)
+        self.http = httpx.Client(base_url=self.server.url, verify=PLAIN_HTTP, timeout=30)
         self.http.cookies.set(SESSION_COOKIE, token(*self.roles, sub=self.name), path="/portal")
 
     def as_(self, *roles: str, name: str = "bob") -> PortalClient:

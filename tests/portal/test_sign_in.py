@@ -12,7 +12,7 @@ import pytest
 
 from tests.api import support
 from tests.api.entra import AUDIENCE, CLIENT_ID, OBJECT_ID, TENANT, Entra, running_entra
-from tests.api.support import Server, running, token
+from tests.api.support import PLAIN_HTTP, Server, running, token
 from tests.portal.support import SESSION_COOKIE, PortalClient, text_of
 
 ID_TOKEN = "x-ms-token-aad-id-token"
@@ -20,7 +20,7 @@ ID_TOKEN = "x-ms-token-aad-id-token"
 
 @pytest.fixture
 def stranger(server: Server) -> httpx.Client:
-    return httpx.Client(base_url=server.url, timeout=30)
+    return httpx.Client(base_url=server.url, verify=PLAIN_HTTP, timeout=30)
 
 
 def csrf_of(answer: httpx.Response) -> str:
@@ -135,7 +135,7 @@ class Deployment:
     server: Server
 
     def get(self, path: str = "/portal", **headers: str) -> httpx.Response:
-        return httpx.get(f"{self.server.url}{path}", headers=headers)
+        return httpx.get(f"{self.server.url}{path}", headers=headers, verify=PLAIN_HTTP)
 
     def id_token(self, *roles: str, **changed: Any) -> str:
         """As Entra issues it at a sign-in: for the registration itself, without client and scopes."""
@@ -202,7 +202,7 @@ def test_headers_that_only_speak_of_somebody_are_not_believed(easy_auth: Deploym
 
 
 def test_a_sign_in_that_brings_no_good_token_does_not_go_round_for_ever(easy_auth: Deployment) -> None:
-    with httpx.Client(base_url=easy_auth.server.url) as browser:
+    with httpx.Client(base_url=easy_auth.server.url, verify=PLAIN_HTTP) as browser:
         headers = {ID_TOKEN: easy_auth.id_token("Reader", exp=1)}
         answers = [browser.get("/portal", headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [302, 302, 401]
@@ -210,7 +210,8 @@ def test_a_sign_in_that_brings_no_good_token_does_not_go_round_for_ever(easy_aut
 
 
 def test_signing_out_ends_the_session_of_easy_auth(easy_auth: Deployment) -> None:
-    with httpx.Client(base_url=easy_auth.server.url, headers={ID_TOKEN: easy_auth.id_token()}) as browser:
+    headers = {ID_TOKEN: easy_auth.id_token()}
+    with httpx.Client(base_url=easy_auth.server.url, verify=PLAIN_HTTP, headers=headers) as browser:
         page = browser.get("/portal")
         assert page.status_code == 403
         answer = browser.post(

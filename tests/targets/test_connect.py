@@ -194,7 +194,7 @@ def test_the_waiting_can_be_stopped(lab: Lab) -> None:
     started = time.monotonic()
     with pytest.raises(Stopped):
         lab.connector(retry_seconds=(30,)).connect(SERVER, lab.database, lab.login, stop=signal)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_a_failure_to_get_a_token_reaches_no_server(lab: Lab) -> None:
@@ -219,13 +219,25 @@ def test_the_waits_come_to_the_patience() -> None:
     assert CONNECT_PATIENCE_SECONDS * 0.8 > 60
 
 
-@pytest.mark.parametrize(("randomness", "shortest", "longest"), [(0.0, 0.4, 0.49), (1.0, 0.6, 5.0)])
-def test_the_waits_are_spread(lab: Lab, randomness: float, shortest: float, longest: float) -> None:
+class Waits(StopSignal):
+    """Notes the waits and has none of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return False
+
+
+@pytest.mark.parametrize(("randomness", "expected"), [(0.0, 8.0), (0.5, 10.0), (1.0, 12.0)])
+def test_the_waits_are_spread(lab: Lab, randomness: float, expected: float) -> None:
     lab.control.refuse_logins(40613, database=lab.database, count=1)
-    started = time.monotonic()
-    connector = lab.connector(retry_seconds=(0.5,), randomness=lambda: randomness)
-    connector.connect(SERVER, lab.database, lab.login).close()
-    assert shortest <= time.monotonic() - started <= longest
+    waits = Waits()
+    connector = lab.connector(retry_seconds=(10,), randomness=lambda: randomness)
+    connector.connect(SERVER, lab.database, lab.login, stop=waits).close()
+    assert waits.seconds == [pytest.approx(expected)]
 
 
 def test_without_patience_one_try_must_do(lab: Lab) -> None:

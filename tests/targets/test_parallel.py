@@ -52,7 +52,7 @@ def test_what_is_late_is_left_behind_and_nothing_more_is_begun() -> None:
 
     started = time.monotonic()
     found = in_parallel(range(5), work, at_most=2, stop=StopSignal(), name="late", seconds=0.2)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     assert found == [0, None, None, None, None]
     release.set()
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("late")])
@@ -65,5 +65,5 @@ def test_a_stop_is_not_kept_waiting() -> None:
     started = time.monotonic()
     with pytest.raises(Stopped):
         in_parallel([1], lambda _: release.wait(10), at_most=1, stop=signal, name="test")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     release.set()

@@ -261,9 +261,9 @@ def test_the_time_limit_holds_with_a_silent_server(lab: Lab) -> None:
         started = time.monotonic()
         servers = elsewhere(f"127.0.0.1,{listener.port}")
         members = [Member(target_type=TargetType.SQL_SERVER, server_name=SERVER)]
-        preflight = Preflight(lab.connector(servers=servers, login_timeout_seconds=3))
+        preflight = Preflight(lab.connector(servers=servers, login_timeout_seconds=20))
         report = preflight.check_group(members, lambda _: lab.login, lambda: lab.login, time_limit_seconds=0.5)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 15
         assert report.problems == ("The group was not resolved within 0.5 s.",)
         (late,) = preflight.check([target("x")], lab.login, time_limit_seconds=0.5)
         assert "not finished within the time limit" in late.checks[0].message

@@ -77,8 +77,8 @@ def test_after_it_succeeded_nothing_changes(lab: Lab) -> None:
 
 def test_while_connecting_to_a_server_that_says_nothing(lab: Lab) -> None:
     lab.control.add_fault("stall", "login", database=lab.database)
-    attempt = lab.attempt("SELECT 1")
-    with in_background(attempt) as result, at_most(3):
+    attempt = Attempt(lab.connector(login_timeout_seconds=60), lab.task("SELECT 1"))
+    with in_background(attempt) as result, at_most(20):
         until(lambda: lab.control.faults()[0]["hits"])
         attempt.stop(StopReason.CANCELED)
         assert result().message.endswith("The script had not begun.")
@@ -87,7 +87,7 @@ def test_while_connecting_to_a_server_that_says_nothing(lab: Lab) -> None:
 def test_while_waiting_to_connect_again(lab: Lab) -> None:
     lab.control.refuse_logins(40613, database=lab.database)
     attempt = Attempt(lab.connector(retry_seconds=(60.0,)), lab.task("SELECT 1"))
-    with in_background(attempt) as result, at_most(5):
+    with in_background(attempt) as result, at_most(20):
         until(lambda: lab.control.faults()[0]["hits"])
         attempt.stop(StopReason.TIMED_OUT)
         ended = result()
@@ -99,8 +99,8 @@ def test_while_taking_the_lock(lab: Lab) -> None:
     lab.connect().execute(
         "EXEC sp_getapplock @Resource = N'held', @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 0"
     )
-    attempt = Attempt(lab.connector(), lab.task("SELECT 1", lock_resource="held"), lock_timeout_milliseconds=5000)
-    with in_background(attempt) as result, at_most(4):
+    attempt = Attempt(lab.connector(), lab.task("SELECT 1", lock_resource="held"), lock_timeout_milliseconds=60_000)
+    with in_background(attempt) as result, at_most(20):
         until(lambda: lab.running("sp_getapplock"))
         attempt.stop(StopReason.CANCELED)
         ended = result()
@@ -196,7 +196,7 @@ def test_a_cancellation_that_comes_before_the_statement_is_repeated(lab: Lab, mo
 def test_a_server_that_went_silent_does_not_hold_the_worker(lab: Lab) -> None:
     lab.control.add_fault("stall", "before", database=lab.database, text="/*stop me*/")
     attempt = lab.attempt("SELECT 1 /*stop me*/", stop_grace_seconds=0.5)
-    with in_background(attempt) as result, at_most(5):
+    with in_background(attempt) as result, at_most(20):
         until(lambda: lab.control.faults()[0]["hits"])
         attempt.stop(StopReason.LEASE_LOST)
         ended = result()
