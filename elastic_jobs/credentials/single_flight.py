@@ -60,7 +60,7 @@ class SingleFlight(Generic[T]):
         self._generation = 0
         self._renewed_at: datetime | None = None
         self._failed_at: datetime | None = None
-        self._failure = ""
+        self._failure = CredentialError("")
 
     def get(self) -> T:
         """The value, fetched when there is none or it grows old.
@@ -75,7 +75,7 @@ class SingleFlight(Generic[T]):
                 if usable is not None and (self._fetching or self._failed_lately() or not self._is_old(usable)):
                     return usable.value
                 if usable is None and self._failed_lately():
-                    raise CredentialError(self._failure)
+                    raise CredentialError(str(self._failure), passing=self._failure.passing)
                 if not self._fetching:
                     self._fetching = True
                     break
@@ -119,7 +119,7 @@ class SingleFlight(Generic[T]):
             fetched = self._fetch()
         except CredentialError as error:
             with self._changed:
-                self._fetching, self._failed_at, self._failure = False, self._clock.now(), str(error)
+                self._fetching, self._failed_at, self._failure = False, self._clock.now(), error
                 self._changed.notify_all()
                 usable = self._usable()
             if usable is None:
@@ -141,7 +141,9 @@ class SingleFlight(Generic[T]):
         remaining = deadline - time.monotonic()
         if remaining <= 0 or not self._changed.wait(remaining):
             raise CredentialError(
-                f"{self._what} did not come within {self._wait_seconds:g} s; try again, and look at the log of the app."
+                f"{self._what} did not come within {self._wait_seconds:g} s; "
+                "try again, and look at the log of the app.",
+                passing=True,
             )
 
     def _usable(self) -> Fetched[T] | None:

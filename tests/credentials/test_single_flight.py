@@ -77,6 +77,16 @@ def test_a_failure_reaches_all_who_wait_and_is_one_request(source: Source, pool:
     assert cached.get() == "one"
 
 
+@pytest.mark.parametrize("passing", [True, False])
+def test_whoever_comes_a_moment_after_a_failure_is_told_of_its_kind_too(source: Source, *, passing: bool) -> None:
+    cached, source.error = flight(source), CredentialError("The vault does not answer.", passing=passing)
+    for _ in range(2):
+        with pytest.raises(CredentialError, match="The vault does not answer") as failure:
+            cached.get()
+        assert failure.value.passing is passing
+    assert source.fetches == 1
+
+
 def test_a_clock_that_is_set_back_does_not_prolong_a_failure(source: Source) -> None:
     cached = flight(source)
     source.error = CredentialError("It cannot be had.")
