@@ -53,6 +53,12 @@ def test_every_operation_has_its_answers_errors_and_role(document: dict[str, Any
         assert ("404" in answers) or "{" not in path, place
 
 
+def test_every_name_in_a_path_is_told(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        told = [each["name"] for each in operation.get("parameters", []) if each["in"] == "path"]
+        assert sorted(told) == sorted(re.findall(r"\{(\w+)\}", path)), (method, path)
+
+
 def test_all_examples_are_of_their_schema(document: dict[str, Any]) -> None:
     checked = 0
     for method, path, operation in operations(document):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,8 +15,9 @@ from elastic_jobs.api.openapi import examples
 from elastic_jobs.api.openapi.answers import ErrorAnswer, OperationAccepted
 from elastic_jobs.api.openapi.catalogue import CATALOGUE, Entry
 from elastic_jobs.api.openapi.words import ABOUT, ERROR_MESSAGES, PARAMETERS, STATUSES, TAGS
-from elastic_jobs.api.paths import ARM_PREFIX, SERVER_PREFIX, SHORT_PREFIX
+from elastic_jobs.api.paths import API_VERSION, API_VERSION_FORMAT, ARM_PREFIX, SERVER_PREFIX, SHORT_PREFIX
 
+_NAMES_IN_PATH = re.compile(r"\{(\w+)\}")
 _REFERENCE = "#/components/schemas/{model}"
 _JSON = "application/json"
 _METHODS = ("get", "put", "post", "patch", "delete")
@@ -82,8 +84,12 @@ def _complete(path: str, operation: dict[str, Any], shapes: Mapping[str, Any], r
         str(status): answer
         for status, answer in sorted({**_answers(path, operation, entry, shapes), **_errors(path, entry, role)}.items())
     }
-    for parameter in operation.get("parameters", []):
+    parameters = operation.get("parameters", [])
+    parameters += _address_parameters(path, {parameter["name"] for parameter in parameters})
+    for parameter in parameters:
         _describe_parameter(parameter)
+    if parameters:
+        operation["parameters"] = parameters
     body = operation.get("requestBody")
     if body is not None and entry.sends is not None:
         body["content"][_JSON]["example"] = entry.sends
@@ -150,12 +156,28 @@ def _error(status: int, codes: Iterable[str]) -> dict[str, Any]:
     }
 
 
+def _address_parameters(path: str, declared: Set[str]) -> list[dict[str, Any]]:
+    """What a path needs and its handler does not declare; see ``paths.server_address``."""
+    names = [name for name in _NAMES_IN_PATH.findall(path) if name not in declared]
+    found = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "title": _titled(name)}}
+        for name in names
+    ]
+    if path.startswith(SERVER_PREFIX) and names and API_VERSION not in declared:
+        found.append({"name": API_VERSION, "in": "query", "description": API_VERSION_FORMAT})
+    return found
+
+
+def _titled(name: str) -> str:
+    return name.replace("_", " ").title()
+
+
 def _describe_parameter(parameter: dict[str, Any]) -> None:
     known = PARAMETERS.get(parameter["name"])
     if known is not None:
         parameter.setdefault("description", known.description)
         parameter["example"] = known.example
-    if parameter["name"] == "api-version":
+    if parameter["name"] == API_VERSION:
         parameter["required"] = True
         parameter["schema"] = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}(-preview)?$"}
 
