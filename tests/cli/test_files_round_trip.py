@@ -34,7 +34,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 
 
 @given(wanted=definitions())
-@settings(_RANDOM, max_examples=SETS or 200)
+@settings(_RANDOM, max_examples=SETS or 100)
 def test_files_hold_what_was_written(tmp_path: Path, wanted: Definitions) -> None:
     folder = tmp_path / "estate"
     shutil.rmtree(folder, ignore_errors=True)

@@ -101,7 +101,7 @@ def _alive(pids: Mapping[int, str] | set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])  # SIGINT: see the restart
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])  # SIGINT: see the others
 def test_serve_answers_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path) as process:
         endpoint = json.loads((tmp_path / "endpoint.json").read_text(encoding="utf-8"))
