@@ -6,6 +6,15 @@ import shutil
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 """The best first: the one without windows needs a quarter less of the processor. ``chromium.sh`` has the same."""
+FLAGS = (
+    "--no-sandbox",  # containers run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 MISSING = "Chromium is missing; run: sudo apt-get install chromium"
 
 

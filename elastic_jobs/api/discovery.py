@@ -16,7 +16,7 @@ from elastic_jobs.api.auth import LOCAL_AUDIENCE
 from elastic_jobs.api.context import READ, Json
 from elastic_jobs.api.envelope import listing
 from elastic_jobs.api.errors import ApiError
-from elastic_jobs.api.paths import SERVER_PREFIX, Segment, check_server
+from elastic_jobs.api.paths import API_VERSION, SERVER_PREFIX, Segment, check_server
 from elastic_jobs.api.urls import public_base
 from elastic_jobs.settings import Settings
 
@@ -38,7 +38,7 @@ def get_endpoints(request: Request) -> Json:
         "resourceManager": public_base(request),
         "suffixes": {},
     }
-    return Json([cloud] if request.query_params.get("api-version") == _LIST_VERSION else cloud)
+    return Json([cloud] if request.query_params.get(API_VERSION) == _LIST_VERSION else cloud)
 
 
 @router.get("/tenants", dependencies=[READ])

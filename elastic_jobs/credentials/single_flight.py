@@ -60,7 +60,8 @@ class SingleFlight(Generic[T]):
         self._generation = 0
         self._renewed_at: datetime | None = None
         self._failed_at: datetime | None = None
-        self._failure = CredentialError("")
+        # Its words and kind only: the error itself would keep the frames alive in which it was raised.
+        self._failure, self._failure_passes = "", False
 
     def get(self) -> T:
         """The value, fetched when there is none or it grows old.
@@ -75,7 +76,7 @@ class SingleFlight(Generic[T]):
                 if usable is not None and (self._fetching or self._failed_lately() or not self._is_old(usable)):
                     return usable.value
                 if usable is None and self._failed_lately():
-                    raise CredentialError(str(self._failure), passing=self._failure.passing)
+                    raise CredentialError(self._failure, passing=self._failure_passes)
                 if not self._fetching:
                     self._fetching = True
                     break
@@ -119,7 +120,8 @@ class SingleFlight(Generic[T]):
             fetched = self._fetch()
         except CredentialError as error:
             with self._changed:
-                self._fetching, self._failed_at, self._failure = False, self._clock.now(), error
+                self._fetching, self._failed_at = False, self._clock.now()
+                self._failure, self._failure_passes = str(error), error.passing
                 self._changed.notify_all()
                 usable = self._usable()
             if usable is None:

@@ -23,7 +23,6 @@ LARGEST = 150 * 1024
 """Bytes of a picture: they are part of the repository."""
 THEMES = ("light", "dark")
 SIZES = {"wide": (1440, 800), "narrow": (390, 844)}
-_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         site(Path(folder)) as shown,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=program, args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=program, args=list(chromium.FLAGS))
         for theme in THEMES:
             for width in SIZES:
                 too_large += _take(browser, shown, wanted, theme, width, chosen.folder)

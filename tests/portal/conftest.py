@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from local.chromium import FLAGS
 from local.stack import Stack, StackOptions
 from tests.api.support import ALL_ROLES, Server, clear, http_client, running
 from tests.e2e.support import Bench
 from tests.portal.browsing import Visitor
-from tests.portal.support import CHROMIUM_FLAGS, PortalClient, chromium
+from tests.portal.support import PortalClient, chromium
 
 POOL = tuple(f"pooled{number}" for number in range(1, 5))
 MANY = tuple(f"many{number:02}" for number in range(1, 41))
@@ -47,7 +48,7 @@ def browser() -> Iterator[Browser]:
     """
     program = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_FLAGS))
+        browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser
         browser.close()
 

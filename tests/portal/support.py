@@ -14,15 +14,6 @@ from local.chromium import MISSING, find
 from tests.api.support import ALL_ROLES, PLAIN_HTTP, Server, token
 
 SESSION_COOKIE = "elastic_jobs_session"
-CHROMIUM_FLAGS = (
-    "--no-sandbox",  # containers run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def chromium() -> str:
