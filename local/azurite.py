@@ -4,12 +4,15 @@ The version is pinned in package.json; `npm ci` in the project's root installs i
 a second (measured on two cores), because the library of its telemetry, which is off, is not loaded.
 """
 
+import contextlib
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,7 +38,7 @@ class Azurite:
     """A running Azurite. Use it as a context manager, or call `start` and `stop`.
 
     `directory` holds the log; with `persistent` also the data, which then outlives a restart. Ports of 0 are chosen by
-    the system at the first start and kept for later starts.
+    the system at the first start and kept for later starts: while this object lives, nobody else is given them.
     """
 
     def __init__(
@@ -53,14 +56,14 @@ class Azurite:
         self._ports = {"blob": blob_port, "queue": queue_port, "table": table_port}
         self._root = root
         self._process: ChildProcess | None = None
+        self._reserved = False
 
     def start(self) -> "Azurite":
         """Start it and wait until all services answer. Raises AzuriteError."""
         if self._process is not None and self._process.running:
             return self
         node, entry = find_node(), self._entry()
-        for service, port in self._ports.items():
-            _check_port(service, port)
+        self._reserve_ports()
         self._directory.mkdir(parents=True, exist_ok=True)
         log_path = self._directory / "azurite.log"
         log_path.unlink(missing_ok=True)  # the lines of an earlier run would be taken for this one's
@@ -115,6 +118,17 @@ class Azurite:
     ) -> None:
         self.stop()
 
+    def _reserve_ports(self) -> None:
+        if self._reserved:
+            return
+        with contextlib.ExitStack() as reservations:
+            for service, port in self._ports.items():
+                self._ports[service] = reservations.enter_context(_reserve(service, port)).getsockname()[1]
+            if sys.platform != "linux":  # BSD's bind would refuse Azurite a port that is reserved like this
+                return
+            weakref.finalize(self, reservations.pop_all().close)
+        self._reserved = True
+
     def _entry(self) -> Path:
         entry = self._root / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
         if not entry.is_file():
@@ -131,11 +145,7 @@ class Azurite:
 
     def _listening(self) -> bool:
         text = self._process.log_text() if self._process is not None else ""
-        found = {kind.lower(): int(port) for kind, port in _LISTENING.findall(text)}
-        if set(found) != set(SERVICES):
-            return False
-        self._ports = found
-        return True
+        return {kind.lower(): int(port) for kind, port in _LISTENING.findall(text)} == self._ports
 
     def _healthy(self) -> bool:
         return all(_answers(self.url(service)) for service in SERVICES)
@@ -155,18 +165,24 @@ def find_node() -> str:
     return node
 
 
-def _check_port(service: str, port: int) -> None:
-    """Raise AzuriteError when another process holds `port`. Port 0 is always free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: connections of an earlier run that linger in TIME_WAIT do not hold the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise AzuriteError(
-                f"Port {port} for Azurite's {service} service cannot be used ({error.strerror}): end the process that "
-                f"holds it, or choose another port (0 takes a free one)."
-            ) from error
+def _reserve(service: str, port: int) -> socket.socket:
+    """A socket that is bound to `port` (0: one that is free) and never listens. Raises AzuriteError when it is taken.
+
+    While it is open the system gives the port to nobody who asks for any, neither to listen nor as the near end of a
+    connection; Azurite, which asks for this one, gets it. Without it a restarted Azurite may find its port gone.
+    """
+    reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # As servers do: connections of an earlier run that linger in TIME_WAIT do not hold the port.
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reservation.bind(("127.0.0.1", port))
+    except OSError as error:
+        reservation.close()
+        raise AzuriteError(
+            f"Port {port} for Azurite's {service} service cannot be used ({error.strerror}): end the process that "
+            f"holds it, or choose another port (0 takes a free one)."
+        ) from error
+    return reservation
 
 
 def _answers(url: str) -> bool:
