@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyodbc
 import pytest
 
 from elastic_jobs.domain.outcome import Outcome, StopReason
 from elastic_jobs.targets.attempt import Attempt
 from elastic_jobs.targets.batches import BatchRun
+from elastic_jobs.targets.capture import MessageLog
 from elastic_jobs.targets.errors import ServerError
+from elastic_jobs.targets.stop import Stopped, StopSignal
 from tests.targets.lab import Lab, in_background, until
 
 
@@ -191,6 +194,25 @@ def test_a_cancellation_that_comes_before_the_statement_is_repeated(lab: Lab, mo
         attempt.stop(StopReason.CANCELED)
         ended = result()
     assert (ended.outcome, ended.message) == (Outcome.CANCELED, "The execution was canceled. The script was stopped.")
+
+
+def test_a_cancellation_between_two_calls_is_no_error_of_the_script(lab: Lab) -> None:
+    signal, log = StopSignal(), MessageLog(())
+
+    def capture(cursor: pyodbc.Cursor) -> None:
+        signal.set(StopReason.CANCELED)
+        cursor.cancel()
+        with pytest.raises(pyodbc.Error) as refused:
+            cursor.fetchall()
+        refusals.append(refused.value.args[0])
+        raise refused.value
+
+    refusals: list[str] = []
+    run = BatchRun(lab.connect().cursor(), log, signal, first_line=1, capture=capture)
+    with pytest.raises(Stopped):
+        run.run("SELECT 1 AS a; SELECT 2 AS b")
+    assert refusals != ["HY008"]
+    assert log.messages() == ()
 
 
 def test_a_server_that_went_silent_does_not_hold_the_worker(lab: Lab) -> None:
