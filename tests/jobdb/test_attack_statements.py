@@ -196,7 +196,7 @@ def _for_sql_server(engine: Engine) -> list[str]:
     found: list[str] = []
     dialect = MSDialect_pyodbc()  # type: ignore[no-untyped-call]  # SQLAlchemy's own
 
-    def compile_it(conn: Any, clause: Any, many: Any, one: Any, *rest: Any) -> None:
+    def compile_it(conn: Any, clause: Any, many: Any, one: Any, options: Any) -> None:
         if isinstance(clause, ClauseElement):
             # A statement that gets its values at execution keeps the places of its lists.
             expanded = {} if many or one else {"render_postcompile": True}

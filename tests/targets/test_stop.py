@@ -202,16 +202,17 @@ def test_a_cancellation_between_two_calls_is_no_error_of_the_script(lab: Lab) ->
     def capture(cursor: pyodbc.Cursor) -> None:
         signal.set(StopReason.CANCELED)
         cursor.cancel()
-        with pytest.raises(pyodbc.Error) as refused:
+        try:
             cursor.fetchall()
-        refusals.append(refused.value.args[0])
-        raise refused.value
+        except pyodbc.Error as error:
+            states.append(error.args[0])
+            raise
 
-    refusals: list[str] = []
+    states: list[str] = []
     run = BatchRun(lab.connect().cursor(), log, signal, first_line=1, capture=capture)
     with pytest.raises(Stopped):
         run.run("SELECT 1 AS a; SELECT 2 AS b")
-    assert refusals != ["HY008"]
+    assert states == ["HY010"]
     assert log.messages() == ()
 
 
