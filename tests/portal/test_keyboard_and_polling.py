@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from elastic_jobs.domain.lifecycle import Lifecycle
 from tests.api.support import AGENT, ALL_ROLES, VERSION, Server, finish, token
@@ -62,6 +62,121 @@ def test_what_is_in_use_is_not_replaced_and_catches_up_afterwards(
     page.locator("#main").focus()
     expect(page.locator("#steps .badge")).to_have_text("Succeeded")
     expect(page.locator("#target-table tbody tr")).to_have_count(3)
+
+
+def press(page: Page, element: Locator) -> None:
+    """Down on an element, and no release yet."""
+    element.scroll_into_view_if_needed()
+    box = element.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+
+
+def count_answers(page: Page) -> None:
+    page.evaluate("window.answers = 0; document.addEventListener('htmx:afterRequest', () => { window.answers++ })")
+
+
+def wait_for_answer(page: Page) -> None:
+    page.wait_for_function("(before) => window.answers > before", arg=page.evaluate("window.answers"))
+
+
+def test_a_press_on_a_button_survives_the_preview_that_it_asks_for(server: Server, visitor: Visitor) -> None:
+    """The button takes the focus from the field that changed; the answer makes the form longer above the button."""
+    server.ready_job()
+    page = visitor.open(f"{server.url}/portal/new-job", token(*ALL_ROLES))
+    page.get_by_label("Name").fill("pressed")
+    page.get_by_label("Again and again").check()
+    every = page.get_by_label("Every", exact=True)
+    every.fill("often")
+    every.blur()
+    expect(page.get_by_text("The schedule is not complete yet.")).to_be_visible()
+    count_answers(page)
+    every.fill("7")
+    create = page.get_by_role("button", name="Create job")
+    press(page, create)
+    page.wait_for_function("() => window.answers === 1")
+    page.mouse.up()
+    expect(page.get_by_role("heading", level=1)).to_have_text("pressed")
+
+
+def test_what_arrived_during_a_press_is_shown_after_it(server: Server, visitor: Visitor) -> None:
+    server.ready_job()
+    page = visitor.open(f"{server.url}/portal/new-job", token(*ALL_ROLES))
+    second = page.get_by_role("status").filter(has_text="instants").locator("li").nth(1)
+    page.get_by_label("Again and again").check()
+    page.get_by_label("Start (UTC)").fill("2999-07-01T06:30:00")
+    expect(second).to_contain_text("2999-07-02 06:30:00 UTC")
+    count_answers(page)
+    page.get_by_label("Every", exact=True).fill("7")
+    press(page, page.get_by_role("button", name="Create job"))
+    page.wait_for_function("() => window.answers === 1")
+    expect(second).to_contain_text("2999-07-02 06:30:00 UTC")
+    page.mouse.move(0, 0)
+    page.mouse.up()
+    expect(second).to_contain_text("2999-07-08 06:30:00 UTC")
+
+
+def test_a_name_does_not_ask_for_the_next_instants(server: Server, visitor: Visitor) -> None:
+    server.ready_job()
+    page = visitor.open(f"{server.url}/portal/new-job", token(*ALL_ROLES))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.get_by_label("Name").fill("anything")
+    page.get_by_label("Description").fill("of no weight for the schedule")
+    with page.expect_response("**/schedule-preview"):
+        page.get_by_label("Again and again").check()
+    assert asked == ["schedule-preview"]
+
+
+def test_a_press_on_a_link_survives_a_live_update(server: Server, active: UUID, visitor: Visitor) -> None:
+    page = visitor.open(f"{server.url}/portal", token(*ALL_ROLES))
+    count_answers(page)
+    press(page, page.get_by_role("region", name="Agent").get_by_role("link", name="active executions"))
+    wait_for_answer(page)
+    page.mouse.up()
+    page.wait_for_url("**/portal/executions?state=active")
+
+
+def test_what_catches_up_during_a_press_catches_up_after_it(server: Server, active: UUID, visitor: Visitor) -> None:
+    """The press takes the focus from what was held back, whose update then comes while nothing may move."""
+    page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES))
+    page.locator("#steps a").first.focus()
+    finish(server.database, active, Lifecycle.SUCCEEDED, databases=3)
+    expect(page.locator("#live .badge")).to_have_text("Succeeded")
+    count_answers(page)
+    press(page, page.get_by_role("button", name="Switch between light and dark"))
+    page.wait_for_function("() => window.answers === 1")
+    expect(page.locator("#steps .badge")).not_to_have_text("Succeeded")
+    page.mouse.up()
+    expect(page.locator("#steps .badge")).to_have_text("Succeeded")
+
+
+@pytest.mark.parametrize(
+    ("address", "link"), [("/portal", "/portal/executions?state=active"), ("", "/portal/jobs/job1")]
+)
+def test_a_live_update_leaves_the_focus_where_it_is(
+    server: Server, active: UUID, visitor: Visitor, address: str, link: str
+) -> None:
+    page = visitor.open(f"{server.url}{address or f'/portal/executions/{active}'}", token(*ALL_ROLES))
+    focused = page.locator(f"#live a[href='{link}']").last
+    page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
+    focused.focus()
+    expect(page.locator("#live")).not_to_have_attribute("data-old", "yes")
+    expect(focused).to_be_focused()
+
+
+def test_marked_text_stays_marked(server: Server, active: UUID, visitor: Visitor) -> None:
+    page = visitor.open(f"{server.url}/portal", token(*ALL_ROLES))
+    count_answers(page)
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#live h2'))")
+    text = page.evaluate("getSelection().toString()")
+    page.evaluate("document.querySelector('#live').dataset.old = 'yes'")
+    wait_for_answer(page)
+    assert text
+    assert page.evaluate("getSelection().toString()") == text
+    page.evaluate("getSelection().removeAllRanges()")
+    expect(page.locator("#live")).not_to_have_attribute("data-old", "yes")
 
 
 def test_a_hidden_tab_asks_for_nothing(server: Server, active: UUID, visitor: Visitor) -> None:

@@ -82,11 +82,15 @@ addEventListener("pageshow", (event) => {
 // Live parts. What the reader has the focus in, or has opened, is not replaced under him; it catches up afterwards.
 let held = false;
 
+function marked(element) {
+  return !getSelection().isCollapsed && element.contains(getSelection().anchorNode);
+}
+
 function inUse(element) {
   const focused = document.activeElement;
   return (focused && focused !== document.body && element.contains(focused))
     || element.querySelector("details[open]") !== null
-    || (!getSelection().isCollapsed && element.contains(getSelection().anchorNode));
+    || marked(element);
 }
 
 function catchUp() {
@@ -112,6 +116,52 @@ document.addEventListener("visibilitychange", () => {
   held = true;
   catchUp();
 });
+
+// A press is a click only where it is released on what it began on. What arrives in between would replace that, or move
+// it away, and so waits.
+let pressed = false;
+let release = 0;
+const late = [];
+document.addEventListener("pointerdown", (event) => {
+  clearTimeout(release);
+  pressed = event.button === 0 && event.target.closest("a, button, summary") !== null;
+}, true);
+for (const name of ["pointerup", "pointercancel", "contextmenu"]) {
+  // The click follows the release, after a finger's a little later.
+  document.addEventListener(name, () => {
+    clearTimeout(release);
+    release = setTimeout(() => {
+      pressed = false;
+      for (const swap of late.splice(0)) swap();
+      catchUp();
+    }, 100);
+  }, true);
+}
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, serverResponse, shouldSwap } = event.detail;
+  if (!shouldSwap) return;
+  if (!pressed && !marked(target)) {
+    keepFocus(target);
+    return;
+  }
+  event.detail.shouldSwap = false;
+  if (target.id === "live") held = true;
+  else late.push(() => htmx.swap(target, serverResponse, { swapStyle: "innerHTML" }));
+});
+
+// What is replaced as a whole gives the focus back to what stands in its place.
+function alike(root, one) {
+  return [...root.querySelectorAll(one.localName)].filter((element) => ["href", "aria-label"].every(
+    (name) => element.getAttribute(name) === one.getAttribute(name)));
+}
+function keepFocus(target) {
+  const focused = document.activeElement;
+  if (focused === target || !target.contains(focused)) return;
+  const place = alike(target, focused).indexOf(focused);
+  document.addEventListener("htmx:afterSwap", () => {
+    alike(document.getElementById(target.id), focused)[place]?.focus({ preventScroll: true });
+  }, { once: true });
+}
 
 const offline = document.querySelector("[data-offline]");
 for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
