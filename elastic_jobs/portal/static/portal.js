@@ -121,7 +121,7 @@ document.addEventListener("visibilitychange", () => {
 // it away, and so waits.
 let pressed = false;
 let release = 0;
-const late = [];
+let late = null;  // what the only other part, the preview, shall show then: the newest answer
 document.addEventListener("pointerdown", (event) => {
   clearTimeout(release);
   pressed = event.button === 0 && event.target.closest("a, button, summary") !== null;
@@ -132,7 +132,8 @@ for (const name of ["pointerup", "pointercancel", "contextmenu"]) {
     clearTimeout(release);
     release = setTimeout(() => {
       pressed = false;
-      for (const swap of late.splice(0)) swap();
+      late?.();
+      late = null;
       catchUp();
     }, 100);
   }, true);
@@ -140,13 +141,14 @@ for (const name of ["pointerup", "pointercancel", "contextmenu"]) {
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, serverResponse, shouldSwap } = event.detail;
   if (!shouldSwap) return;
+  if (target.id !== "live") late = null;
   if (!pressed && !marked(target)) {
     keepFocus(target);
     return;
   }
   event.detail.shouldSwap = false;
   if (target.id === "live") held = true;
-  else late.push(() => htmx.swap(target, serverResponse, { swapStyle: "innerHTML" }));
+  else late = () => htmx.swap(target, serverResponse, { swapStyle: "innerHTML" });
 });
 
 // What is replaced as a whole gives the focus back to what stands in its place.
