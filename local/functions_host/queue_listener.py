@@ -26,6 +26,7 @@ from local.functions_host.queue_messages import ReceivedMessage, decode_text, tr
 from local.functions_host.queue_store import MessageGoneError, StorageUnavailableError, Stores
 
 MINIMUM_POLLING_INTERVAL = 0.1  # seconds
+LAST_FETCH_DEADLINE = 1.0  # seconds to wait for a fetch under way, which takes milliseconds, before giving back
 SETTLE_DEADLINE = 60.0  # seconds of trying to delete or release a message before leaving it to its lease
 _log = logging.getLogger("functions_host.queue")
 
@@ -81,6 +82,7 @@ class QueueListener:
         self._changed = threading.Condition()
         self._messages: dict[int, HeldMessage] = {}
         self._stopping = threading.Event()
+        self._giving_back = threading.Event()
         self._wake = threading.Event()
         self._fetching = threading.Thread(target=self._fetch_forever, name=f"fetch-{self.queue}", daemon=True)
 
@@ -89,8 +91,10 @@ class QueueListener:
         self._fetching.start()
         threading.Thread(target=self._renew_forever, name=f"renew-{self.queue}", daemon=True).start()
 
-    def stop(self) -> None:
-        """Fetch no more; messages in progress go on."""
+    def stop(self, *, giving_back: bool = False) -> None:
+        """Fetch no more; messages in progress go on. With `giving_back`, none that a fetch still brings begins."""
+        if giving_back:
+            self._giving_back.set()
         self._stopping.set()
         self._wake.set()
         with self._changed:
@@ -105,8 +109,13 @@ class QueueListener:
         with self._changed:
             return bool(self._messages) or self._fetching.is_alive()
 
-    def fail_all(self) -> None:
-        """Settle every message in progress as failed: what the host does when it restarts a worker."""
+    def give_back(self) -> None:
+        """After `stop`: settle every message in progress as failed, what the host does when it restarts a worker.
+
+        A fetch that is under way is waited for: it may bring a message, or take one again that was given back too soon,
+        and a message that the ending worker keeps is hidden for the whole lease.
+        """
+        self._fetching.join(LAST_FETCH_DEADLINE)
         with self._changed:
             held = list(self._messages.values())
         for message in held:
@@ -148,6 +157,9 @@ class QueueListener:
         with self._changed:
             self._messages[id(held)] = held
             self._changed.notify_all()
+        if self._giving_back.is_set():
+            self._finish(held, False, False)
+            return
         try:
             body = decode_text(received.text, self._settings.base64)
         except ValueError as error:

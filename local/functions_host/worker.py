@@ -133,6 +133,8 @@ class Worker:
 
     def _timed_out(self, name: str, invocation_id: str) -> None:
         """functionTimeout: the real host restarts the whole worker, and everything else in it fails as well."""
+        for listener in self._listeners:
+            listener.stop(giving_back=True)
         _log.error(
             "Function %s (invocation %s) ran longer than functionTimeout (%g seconds): this worker is restarted, and "
             "its other invocations fail with it.",
@@ -140,9 +142,7 @@ class Worker:
             invocation_id,
             self._settings.function_timeout,
         )
-        giving_back = [threading.Thread(target=listener.fail_all, daemon=True) for listener in self._listeners]
-        for listener in self._listeners:
-            listener.stop()
+        giving_back = [threading.Thread(target=listener.give_back, daemon=True) for listener in self._listeners]
         for thread in giving_back:
             thread.start()
         deadline = time.monotonic() + SETTLE_AFTER_TIMEOUT

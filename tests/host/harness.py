@@ -39,14 +39,14 @@ def is_open(gate):
 """
 
 
-def wait_for(condition: Callable[[], T | None], what: str, deadline: float = DEADLINE) -> T:
-    """The first answer that is true; fails the test when there is none in time."""
+def wait_for(condition: Callable[[], T | None], what: str | Callable[[], str], deadline: float = DEADLINE) -> T:
+    """The first answer that is true; fails the test when there is none in time, and says `what` as it is then."""
     end = time.monotonic() + deadline
     while True:
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < end, f"waited {deadline} s in vain for {what}"
+        assert time.monotonic() < end, f"waited {deadline} s in vain for {what if isinstance(what, str) else what()}"
         time.sleep(0.05)
 
 
@@ -74,7 +74,7 @@ class RunningHost:
         """The notes of `event`, as soon as there are `count` of them."""
         return wait_for(
             lambda: found if len(found := self.journal(event)) >= count else None,
-            f"{count} x {event}; journal {self.journal()}; log {self.process.log_text()}",
+            lambda: f"{count} x {event}; journal {self.journal()}; log {self.log()}",
             deadline,
         )
 
@@ -86,7 +86,7 @@ class RunningHost:
         return self.process.log_text()
 
     def wait_for_log(self, text: str, deadline: float = DEADLINE) -> None:
-        wait_for(lambda: text in self.log(), f"{text!r} in the log:\n{self.log()}", deadline)
+        wait_for(lambda: text in self.log(), lambda: f"{text!r} in the log:\n{self.log()}", deadline)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return httpx.get(self.url + path, timeout=DEADLINE, **options)

@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from local.azurite import Azurite
 from local.processes import ChildProcess
 from tests.host.harness import DEADLINE, HostFolder, is_gone, wait_for
+from tests.host.slow_storage import SlowStorage
 
 WEB = """
 @app.route(route="pid")
@@ -129,11 +131,29 @@ def test_a_function_that_times_out_takes_its_worker_and_siblings_along(host: Hos
         running.wait_for_notes("sibling", 1)
         host.client().send_message("stuck")
         # Both are given back at once and run again in the new worker, although the loop was blocked.
-        assert running.wait_for_notes("stuck done", 1)[0]["count"] == 2
-        assert running.wait_for_notes("sibling done", 1)[0]["count"] == 2
+        running.wait_for_notes("stuck done", 1)
+        running.wait_for_notes("sibling done", 1)
         assert "ran longer than functionTimeout (1 seconds)" in running.log()
         assert "ended because a function timed out and is replaced" in running.log()
-        assert running.workers() != [before]
+        wait_for(lambda: running.workers() != [before], "a new ready file")
+
+
+def test_a_message_that_a_timed_out_worker_was_still_fetching_is_given_back(host: HostFolder, azurite: Azurite) -> None:
+    storage = SlowStorage(azurite.url("queue"), azurite.connection_string)
+    host.write_app(TIMING_OUT)
+    host.host_json["functionTimeout"] = "00:00:02"
+    with storage.serving(), host.running(AzureWebJobsStorage=storage.connection) as running:
+        host.client().send_message("sibling")
+        (sibling,) = running.wait_for_notes("sibling", 1)
+        storage.hold_fetched()
+        host.client().send_message("late")
+        wait_for(storage.holding.is_set, "a fetch that has the message")
+        running.wait_for_log("ran longer than functionTimeout (2 seconds)")
+        storage.release()
+        (late,) = running.wait_for_notes("late done", 1)
+        # The worker that was ending did not begin it.
+        assert (late["count"], late["pid"] != sibling["pid"]) == (2, True)
+        assert len(running.journal("late")) == 1
 
 
 def test_a_port_that_is_taken_is_named(host: HostFolder) -> None:
