@@ -201,6 +201,25 @@ def test_what_was_held_back_does_not_replace_what_came_after_it(server: Server, 
     expect(second).to_contain_text("2999-07-01 13:30:00 UTC")
 
 
+def test_a_right_click_on_marked_text_replaces_nothing(server: Server, visitor: Visitor) -> None:
+    """Who opens the menu to copy what is marked finds it still there."""
+    server.ready_job()
+    page = visitor.open(f"{server.url}/portal/new-job", token(*ALL_ROLES))
+    second = page.locator("#preview li").nth(1)
+    page.get_by_label("Again and again").check()
+    page.get_by_label("Start (UTC)").fill("2999-07-01T06:30:00")
+    expect(second).to_contain_text("2999-07-02 06:30:00 UTC")
+    count_answers(page)
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#preview'))")
+    page.get_by_label("Unit").select_option("hours")
+    page.wait_for_function("() => window.answers === 1")
+    second.click(button="right")
+    page.evaluate("new Promise((done) => setTimeout(done, 100))")  # the release began to wait as long before
+    expect(second).to_contain_text("2999-07-02 06:30:00 UTC")
+    page.get_by_role("heading", level=1).click()
+    expect(second).to_contain_text("2999-07-01 07:30:00 UTC")
+
+
 def test_a_hidden_tab_asks_for_nothing(server: Server, active: UUID, visitor: Visitor) -> None:
     page = visitor.open(f"{server.url}/portal/executions/{active}", token(*ALL_ROLES))
     asked: list[str] = []

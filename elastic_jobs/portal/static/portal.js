@@ -122,6 +122,12 @@ document.addEventListener("visibilitychange", () => {
 let pressed = false;
 let release = 0;
 let late = null;  // what the only other part, the preview, shall show then: the newest answer
+function showLate() {
+  // A release does not end every mark: not that of the button which opens a menu to copy from.
+  if (late === null || marked(late.target)) return;
+  htmx.swap(late.target, late.content, { swapStyle: "innerHTML" });
+  late = null;
+}
 document.addEventListener("pointerdown", (event) => {
   clearTimeout(release);
   pressed = event.button === 0 && event.target.closest("a, button, summary") !== null;
@@ -132,8 +138,7 @@ for (const name of ["pointerup", "pointercancel", "contextmenu"]) {
     clearTimeout(release);
     release = setTimeout(() => {
       pressed = false;
-      late?.();
-      late = null;
+      showLate();
       catchUp();
     }, 100);
   }, true);
@@ -148,7 +153,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
   event.detail.shouldSwap = false;
   if (target.id === "live") held = true;
-  else late = () => htmx.swap(target, serverResponse, { swapStyle: "innerHTML" });
+  else late = { target, content: serverResponse };
 });
 
 // What is replaced as a whole gives the focus back to what stands in its place.
