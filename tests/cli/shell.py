@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,16 @@ class Shell:
         assert answer.code == 0, answer
         return answer
 
-    def terminal(self, width: int, *arguments: str, typed: Mapping[str, str] | None = None) -> tuple[int, str]:
+    def terminal(
+        self,
+        width: int,
+        *arguments: str,
+        typed: Mapping[str, str] | None = None,
+        seen: Mapping[str, Callable[[], object]] | None = None,
+    ) -> tuple[int, str]:
         """The exit code and everything that it writes to a terminal of this width.
 
-        typed: what to type when a text is asked.
+        typed: what to type when a text is asked. seen: what to do once when a text is shown.
         """
         terminal, other_end = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
@@ -90,6 +96,7 @@ class Shell:
         )
         os.close(other_end)
         waiting = dict(typed or {})
+        awaited = dict(seen or {})
         written, deadline = b"", time.monotonic() + 60
         while time.monotonic() < deadline:
             if not select.select([terminal], [], [], 1)[0]:
@@ -100,6 +107,8 @@ class Shell:
                 break
             for question in [each for each in waiting if each.encode() in written]:
                 os.write(terminal, f"{waiting.pop(question)}\n".encode())
+            for text in [each for each in awaited if each.encode() in written]:
+                awaited.pop(text)()
         os.close(terminal)
         return process.wait(10), written.decode()
 
