@@ -29,6 +29,7 @@ from elastic_jobs.cli.files.writing import write_folder
 from elastic_jobs.domain.lifecycle import Lifecycle
 from elastic_jobs.domain.model import StepDefinition
 from elastic_jobs.domain.schedule import IntervalType, Schedule
+from elastic_jobs.domain.targets import MembershipType
 from elastic_jobs.jobdb.execution_tables import job_executions
 from tests.api.support import ALL_ROLES, token
 from tests.cli.files_support import Agent, emptied, running_agent, sample
@@ -220,6 +221,51 @@ def test_a_group_that_is_left_may_become_empty_at_once(agent: Agent) -> None:
     none_left = Definitions(groups=(replace(ONE, members=()), replace(SERVERS, members=SERVERS.members[1:])))
     agent.apply(none_left, prune=True)
     assert agent.holds() == none_left
+
+
+def test_a_group_that_steps_still_need_is_not_emptied_and_nothing_else_begins(agent: Agent, tmp_path: Path) -> None:
+    left_out = replace(ONE, members=(replace(ONE.members[0], membership_type=MembershipType.EXCLUDE),))
+    wanted = Definitions(groups=(left_out, SERVERS), jobs=(replace(IDLE, description="x"), NIGHTLY))
+    write_folder(tmp_path, wanted, replace=False)
+    problem = (
+        "The target group 'One' would be left without an included member, but step 'collect' of job 'nightly' runs on "
+        "it; keep a member, or give the step another target group first."
+    )
+    planned = agent.run("plan", tmp_path)
+    assert planned.exit_code == 1
+    assert f"! {problem}" in planned.stdout
+    refused = agent.run("apply", tmp_path, "--yes")
+    assert (refused.exit_code, refused.stderr) == (1, f"Nothing was changed:\n{problem}\n")
+    assert agent.holds() == SAMPLE
+    # A job that is in no file stays without --prune, and so does what it needs.
+    write_folder(tmp_path, replace(wanted, jobs=()), replace=True)
+    assert agent.run("apply", tmp_path, "--yes").exit_code == 1
+    assert agent.holds() == SAMPLE
+    assert agent.run("apply", tmp_path, "--yes", "--prune").exit_code == 0
+    assert agent.holds() == Definitions(groups=(left_out, SERVERS))
+
+
+def test_keeping_going_does_what_a_problem_is_not_about(agent: Agent) -> None:
+    changed = replace(IDLE, description="x")
+    state = read_state(agent.client)
+    plan = make_plan(
+        Definitions(groups=(replace(ONE, members=()), SERVERS), jobs=(changed, NIGHTLY)), state, prune=True
+    )
+    applied = apply_plan(agent.client, plan, state.agent_id, keep_going=True)
+    assert [reason.partition(",")[0] for _, reason in applied.failed] == [
+        "The target group 'One' would be left without an included member"
+    ]
+    assert agent.holds() == with_jobs(changed, NIGHTLY)
+
+
+def test_a_step_on_a_group_that_is_empty_already_is_no_problem(agent: Agent) -> None:
+    empty = replace(ONE, name="empty", members=())
+    wanted = replace(with_steps(replace(NIGHTLY.steps[0], target_group_name="empty")), groups=(ONE, SERVERS, empty))
+    agent.apply(wanted.sorted())
+    assert agent.holds() == wanted.sorted()
+    excluding = replace(empty, members=(replace(ONE.members[0], membership_type=MembershipType.EXCLUDE),))
+    agent.apply(replace(wanted, groups=(ONE, SERVERS, excluding)).sorted())
+    assert excluding in agent.holds().groups
 
 
 def test_steps_that_are_all_replaced_do_not_start_the_schedule_anew(agent: Agent) -> None:

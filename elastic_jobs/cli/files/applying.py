@@ -94,13 +94,13 @@ def apply_plan(
     """Make the changes of a plan.
 
     tell: is told each change when it is made. keep_going: note what the API refuses, and what needs it, and do the
-    rest; otherwise the first refusal ends it.
+    rest; otherwise problems of the plan let nothing begin, and the first refusal ends it.
 
     Raises:
-        CliError: the plan has problems, something changed since it was made, or the API refuses a change; the
-            message says how far it went.
+        CliError: without keep_going, the plan has problems, something changed since it was made, or the API refuses
+            a change; with it, the API cannot be asked any more. The message says how far it went.
     """
-    if plan.problems:
+    if plan.problems and not keep_going:
         raise CliError("\n".join(["Nothing was changed:", *plan.problems]))
     return _Applying(client, Bodies(agent_id), tell, keep_going=keep_going).run(plan)
 

@@ -115,7 +115,8 @@ def make_plan(wanted: Definitions, state: AgentState, *, prune: bool, running: R
     job_deletions = [JobChange(before=job, after=None) for job in spare_jobs]
     group_deletions = [GroupChange(before=group, after=None) for group in spare_groups]
     deletions: list[Change] = [*job_deletions, *group_deletions]
-    problems = [*_credential_problems(wanted, state)]
+    staying = wanted.jobs if prune else (*wanted.jobs, *spare_jobs)
+    problems = [*_credential_problems(wanted, state), *_emptying_problems(emptied, staying)]
     if not prune:
         kept = tuple(f"{kind_of(change)} '{name_of(change)}'" for change in deletions)
         return Plan(changes=(*changes, *emptied), kept=kept, problems=tuple(problems))
@@ -124,8 +125,11 @@ def make_plan(wanted: Definitions, state: AgentState, *, prune: bool, running: R
 
 
 def _is_emptied(change: GroupChange) -> bool:
-    after = () if change.after is None else change.after.members
-    return change.before is not None and all(m.membership_type is MembershipType.EXCLUDE for m in after)
+    return _includes(change.before) and not _includes(change.after)
+
+
+def _includes(group: GroupDefinition | None) -> bool:
+    return group is not None and any(m.membership_type is MembershipType.INCLUDE for m in group.members)
 
 
 def _paired(
@@ -158,6 +162,21 @@ def _credential_problems(wanted: Definitions, state: AgentState) -> Iterator[str
             f"The agent has no credential '{uses[0].credential}', which the {uses[0].where}{more} needs; "
             f"create it with 'elastic-jobs credential set {quote(uses[0].credential or '')} --username USER'."
         )
+
+
+def _emptying_problems(emptied: Sequence[GroupChange], jobs: Sequence[JobDefinition]) -> Iterator[str]:
+    """What the API would refuse halfway: groups that lose their last included member while steps still run on them."""
+    for change in emptied:
+        name = key(name_of(change))
+        users = [(step, job) for job in jobs for step in job.steps if key(step.target_group_name) == name]
+        if users:
+            step, job = users[0]
+            more = f" and {len(users) - 1} more" if len(users) > 1 else ""
+            yield (
+                f"The target group '{name_of(change)}' would be left without an included member, but step "
+                f"'{step.name}' of job '{job.name}'{more} runs on it; keep a member, or give the step another target "
+                "group first."
+            )
 
 
 def running_problems(deletions: Sequence[Change], running: Running) -> Iterator[str]:
